@@ -1,0 +1,1 @@
+"""A parameter store behind a small protocol; imports nothing of mxdl."""

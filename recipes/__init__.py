@@ -1,0 +1,1 @@
+"""Recipes: YAML files plus small task classes, run by `mxdl train`."""
