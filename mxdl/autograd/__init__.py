@@ -1,0 +1,1 @@
+"""Recording scopes, the tape, custom functions."""

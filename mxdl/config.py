@@ -1,0 +1,26 @@
+"""Every environment variable that mxdl reads, with its default and its meaning.  No other file reads the environment."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def data_folder() -> Path | None:
+    """MXDL_DATA: a folder that holds data sets, looked into first.  Default: none."""
+    value = os.environ.get("MXDL_DATA", "")
+    return Path(value).expanduser() if value else None
+
+
+def home_folder() -> Path:
+    """MXDL_HOME: where mxdl keeps its caches (data sets, measurements).  Default: ~/.mxdl"""
+    return Path(os.environ.get("MXDL_HOME", "~/.mxdl")).expanduser()
+
+
+def keep_large_blocks() -> bool:
+    """MXDL_MALLOC_KEEP: 1 asks glibc to keep freed large blocks instead of returning them.  Default: 1"""
+    return os.environ.get("MXDL_MALLOC_KEEP", "1") == "1"
+
+
+def verify_passes() -> bool:
+    """MXDL_VERIFY_PASSES: 1 verifies the graph after every pass (the tests do).  Default: 0"""
+    return os.environ.get("MXDL_VERIFY_PASSES", "0") == "1"

@@ -1,0 +1,95 @@
+"""Contexts: where an array lives.  ``cpu(1)`` and ``cpu(0)`` are the same memory, told apart as MXNet does."""
+from __future__ import annotations
+
+import threading
+from typing import ClassVar
+
+import torch
+
+from .errors import DeviceError
+
+
+class Context:
+    """A device.  Usable as ``with mx.gpu(0): ...`` to set the default.  Device types: cpu, gpu, cpu_pinned, cpu_shared."""
+
+    __slots__ = ("_outer", "device_id", "device_type", "torch_device")
+    devtype2str: ClassVar[dict[int, str]] = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
+    devstr2type: ClassVar[dict[str, int]] = {name: number for number, name in devtype2str.items()}
+
+    def __init__(self, device_type: str | Context, device_id: int = 0):
+        if isinstance(device_type, Context):
+            device_type, device_id = device_type.device_type, device_type.device_id
+        if device_type not in self.devstr2type:
+            raise DeviceError(f"Context: unknown device type; got {device_type!r}; use one of {[*self.devstr2type]}")
+        self.device_type = device_type
+        self.device_id = int(device_id)
+        self.torch_device = torch.device("cuda", self.device_id) if device_type == "gpu" else torch.device("cpu")
+        self._outer: list[Context] = []
+
+    @property
+    def device_typeid(self) -> int:
+        return self.devstr2type[self.device_type]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Context) and self.device_id == other.device_id
+                                 and self.device_type == other.device_type)
+
+    def __hash__(self) -> int:
+        return hash((self.device_type, self.device_id))
+
+    def __repr__(self) -> str:
+        return f"{self.device_type}({self.device_id})"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple:
+        return Context, (self.device_type, self.device_id)
+
+    def __enter__(self) -> Context:
+        self._outer.append(_default.context)
+        _default.context = self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _default.context = self._outer.pop()
+
+    def empty_cache(self) -> None:
+        """Give cached device memory back to the driver; nothing to do on a CPU."""
+        if self.device_type == "gpu":
+            torch.cuda.empty_cache()
+
+
+class _Default(threading.local):
+    context = Context("cpu", 0)
+
+
+_default = _Default()
+
+
+def cpu(device_id: int = 0) -> Context:
+    return Context("cpu", device_id)
+
+
+def cpu_pinned(device_id: int = 0) -> Context:
+    return Context("cpu_pinned", device_id)
+
+
+def gpu(device_id: int = 0) -> Context:
+    return Context("gpu", device_id)
+
+
+def num_gpus() -> int:
+    """How many GPUs this process can use."""
+    return torch.cuda.device_count()
+
+
+def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
+    """(free, total) bytes of a GPU."""
+    if device_id >= num_gpus():
+        raise DeviceError(f"gpu_memory_info: no such GPU; got {device_id}; this machine has {num_gpus()}")
+    return torch.cuda.mem_get_info(device_id)
+
+
+def current_context() -> Context:
+    """The innermost ``with`` context, cpu(0) outside any."""
+    return _default.context

@@ -1,0 +1,62 @@
+"""FullyConnected."""
+from __future__ import annotations
+
+import torch
+
+from .operator import operator
+from .samples import Sample
+from .traits import COSTLY, Traits
+
+
+@operator("FullyConnected", aliases=("_npx_fully_connected",), traits=Traits(recompute=COSTLY),
+          samples=[Sample((4, 3), (5, 3), (5,), num_hidden=5),
+                   Sample((4, 2, 3), (5, 6), num_hidden=5, no_bias=True),
+                   Sample((2, 4, 3), (5, 3), (5,), num_hidden=5, flatten=False)])
+def fully_connected(data, weight, bias=None, *, num_hidden: int, no_bias: bool = False, flatten: bool = True):
+    """data @ weight.T + bias.
+
+    data: float[N, ...] (flatten) or float[..., C];   weight: float[num_hidden, C];   bias: float[num_hidden]
+    out: float[N, num_hidden] or float[..., num_hidden]
+    """
+    if flatten and data.dim() != 2:
+        data = data.reshape(data.shape[0], -1)
+    return torch.nn.functional.linear(data, weight, None if no_bias else bias)
+
+
+@fully_connected.inputs
+def _(attrs):
+    return ("data", "weight") if attrs["no_bias"] else ("data", "weight", "bias")
+
+
+@fully_connected.complete
+def _(shapes, *, num_hidden, no_bias, flatten):
+    data = shapes["data"]
+    channels = data[-1]
+    if flatten:
+        channels = 1
+        for length in data[1:]:
+            channels *= length
+    return {"weight": (num_hidden, channels), "bias": (num_hidden,)}
+
+
+@fully_connected.gradient
+def _(call):
+    data, weight = call.inputs[:2]
+    return call.spread(fully_connected_backward(call.douts[0], data, weight, flatten=call.attrs["flatten"],
+                                                needs=call.needs))
+
+
+@operator("_backward_FullyConnected", traits=Traits(recompute=COSTLY), num_outputs=lambda attrs: sum(attrs["needs"]),
+          parity=None)
+def fully_connected_backward(dout, data, weight, *, needs: tuple[bool, ...], flatten: bool = True):
+    """Gradients of FullyConnected for the inputs marked in `needs` (data, weight, bias)."""
+    x = data.reshape(data.shape[0], -1) if flatten else data.reshape(-1, data.shape[-1])
+    rows = dout.reshape(-1, dout.shape[-1])
+    grads = []
+    if needs[0]:
+        grads.append((rows @ weight).reshape(data.shape))
+    if needs[1]:
+        grads.append(rows.t() @ x)
+    if len(needs) > 2 and needs[2]:
+        grads.append(rows.sum(0))
+    return tuple(grads) if len(grads) > 1 else grads[0]

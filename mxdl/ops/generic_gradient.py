@@ -1,0 +1,60 @@
+"""The gradient that every operator has from its first day: torch autograd of its body on the saved inputs."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from .operator import NotDifferentiable, Operator
+from .operator import GradientCall as GradientCall
+
+_derived: dict[str, Operator] = {}
+
+
+def vjp_operator(op: Operator) -> Operator:
+    """The operator ``_vjp_NAME``: (inputs..., douts that are given...) -> gradients of the inputs that need one.
+
+    Attributes: those of `op`, and `needs` (which inputs), `given` (which outputs have a gradient).
+    Its result is the vector-Jacobian product of the body; inputs that do not matter get zeros.
+    """
+    if op.name not in _derived:
+        def kernel(*tensors: torch.Tensor, needs: tuple[bool, ...], given: tuple[bool, ...], **attrs: Any):
+            return vector_jacobian(op, tensors[:len(needs)], tensors[len(needs):], needs, given, attrs)
+        kernel.__doc__ = f"Vector-Jacobian product of {op.name}, by torch autograd."
+        derived = Operator.__new__(Operator)
+        derived.__dict__.update(op.__dict__)
+        derived.name, derived.aliases, derived.kernel = f"_vjp_{op.name}", (), kernel
+        derived._num_outputs = lambda attrs: sum(attrs["needs"])
+        derived._num_visible = None
+        derived._output_names, derived.updates, derived.auxiliary = (), {}, frozenset()
+        derived.gradient_rule, derived.inputs_rule, derived.complete_rule, derived.samples = None, None, None, ()
+        derived.variadic, derived.parameters = "tensors", []
+        derived.surrogate = False
+        _derived[op.name] = derived
+    return _derived[op.name]
+
+
+def vector_jacobian(op: Operator, inputs: Sequence[torch.Tensor], douts: Sequence[torch.Tensor],
+                    needs: Sequence[bool], given: Sequence[bool], attrs: dict) -> tuple[torch.Tensor, ...]:
+    """Gradients of the inputs marked in `needs`; runs the body once more with torch autograd on."""
+    with torch.enable_grad():
+        leaves = [x.detach().requires_grad_(need) if need else x.detach() for x, need in zip(inputs, needs, strict=True)]
+        outputs = op.bind(attrs_of(op, attrs))(*leaves, **{k: attrs[k] for k in op.reserved if k in attrs})
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        pairs = [(out, dout) for out, dout in zip((o for o, g in zip(outputs, given, strict=False) if g), douts, strict=True)
+                 if out.requires_grad]
+        wanted = [x for x, need in zip(leaves, needs, strict=True) if need]
+        if not pairs:
+            return tuple(torch.zeros_like(x) for x in wanted)
+        grads = torch.autograd.grad([out for out, _ in pairs], wanted, [dout for _, dout in pairs], allow_unused=True)
+    return tuple(torch.zeros_like(x) if g is None else g for x, g in zip(wanted, grads, strict=True))
+
+
+def attrs_of(op: Operator, attrs: dict) -> dict:
+    """`attrs` without what is not an attribute of `op`."""
+    return {k: v for k, v in attrs.items() if k in op.attributes}
+
+
+def is_differentiable(op: Operator) -> bool:
+    return not isinstance(op.gradient_rule, NotDifferentiable)

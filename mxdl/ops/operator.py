@@ -1,0 +1,219 @@
+"""The operator: one decorated torch function is all that mxdl knows of an operator.
+
+    @operator("FullyConnected", traits=Traits(recompute=COSTLY), samples=[...])
+    def fully_connected(data, weight, bias=None, *, num_hidden: int, no_bias: bool = False, flatten: bool = True):
+        '''data @ weight.T + bias ...'''
+        ...torch code, pure: tensors in, tensor or tuple of tensors out...
+
+Positional parameters are tensors (default None: optional; *args: as many as given).  Keyword-only parameters are
+attributes.  Two keyword-only names are not attributes but given by whoever runs the kernel: `training: bool` and
+`seed: int`.  Below the body stand, where needed, `.gradient`, `.surrogate_gradient`, `.complete`, `.inputs`, `.emit_c`.
+"""
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..errors import OperatorError, suggest
+from . import registry
+from .attributes import REQUIRED, Attribute
+from .samples import Sample
+from .traits import Traits
+
+RESERVED = ("training", "seed")
+
+
+class GradientCall(NamedTuple):
+    """What a gradient rule is given.  Values are graph values or torch tensors: rules call operators on them.
+
+    inputs: the node's inputs.   outputs: its outputs.   douts: gradient of each output, None where none flows.
+    needs: which inputs want a gradient.   attrs: every attribute with defaults filled in, and `training`.
+    """
+
+    inputs: tuple
+    outputs: tuple
+    douts: tuple
+    needs: tuple[bool, ...]
+    attrs: Mapping[str, Any]
+
+    def spread(self, grads: Any) -> list:
+        """One entry an input: the next of `grads` (a value or a tuple) where one is needed, None elsewhere."""
+        rest = iter(grads if type(grads) is tuple else (grads,))
+        return [next(rest) if need else None for need in self.needs]
+
+
+Rule = Callable[[GradientCall], Sequence[Any]]
+
+
+class NotDifferentiable:
+    """The explicit negative: gradients stop here (as MXNet's zero gradients do)."""
+
+
+NOT_DIFFERENTIABLE = NotDifferentiable()
+
+
+class TrainingOnly:
+    """The explicit negative for `.emit_c`: the operator never stands in an exported graph."""
+
+
+TRAINING_ONLY = TrainingOnly()
+
+
+class Operator:
+    """An operator's data sheet.  Make one with the `operator` decorator."""
+
+    def __init__(self, name: str, kernel: Callable, *, aliases: Sequence[str] = (), traits: Traits | None = None,
+                 samples: Sequence[Sample] = (), num_outputs: int | Callable[[Mapping], int] = 1,
+                 num_visible: int | Callable[[Mapping], int] | None = None, updates: Mapping[int, str] | None = None,
+                 auxiliary: Sequence[str] = (), output_names: Sequence[str] = (), ignored: Sequence[str] = (),
+                 parity: str | None = "", gradient: Rule | NotDifferentiable | None = None):
+        self.name = name
+        self.aliases = tuple(aliases)
+        self.kernel = kernel
+        self.doc = inspect.getdoc(kernel) or ""
+        self.traits = traits or Traits()
+        self.samples = tuple(samples)
+        self._num_outputs, self._num_visible = num_outputs, num_visible
+        #: output index -> name of the input that the caller overwrites with it
+        self.updates = dict(updates or {})
+        #: inputs that are auxiliary states (running statistics), not arguments
+        self.auxiliary = frozenset(auxiliary)
+        self._output_names = tuple(output_names)
+        #: attributes that MXNet's files carry and that mean nothing here (cudnn_tune, workspace)
+        self.ignored = frozenset(ignored)
+        #: "" where the operator equals MXNet's of the same name; else the reason why it is not compared
+        self.parity = parity
+        self.gradient_rule: Rule | NotDifferentiable | None = gradient
+        #: True where the rule is on purpose not the derivative of the body (SoftmaxOutput, BlockGrad)
+        self.surrogate = False
+        self.complete_rule: Callable | None = None
+        self.inputs_rule: Callable[[Mapping], Sequence[str]] | None = None
+        self.emit_c_rule: Any = None
+        self._read_signature()
+
+    def _read_signature(self) -> None:
+        hints = typing.get_type_hints(self.kernel)
+        self.parameters: list[str] = []      # tensor parameters, in order
+        self.optional: set[str] = set()
+        self.variadic: str | None = None
+        self.attributes: dict[str, Attribute] = {}
+        self.reserved: set[str] = set()
+        for p in inspect.signature(self.kernel).parameters.values():
+            if p.kind is p.VAR_POSITIONAL:
+                self.variadic = p.name
+            elif p.kind is not p.KEYWORD_ONLY:
+                self.parameters.append(p.name)
+                if p.default is not p.empty:
+                    self.optional.add(p.name)
+            elif p.name in RESERVED:
+                self.reserved.add(p.name)
+            else:
+                self.attributes[p.name] = Attribute(p.name, hints[p.name], p.default)
+        self.defaults = {a.name: a.default for a in self.attributes.values() if a.default is not REQUIRED}
+        self.needs_training = "training" in self.reserved
+        self.needs_seed = "seed" in self.reserved
+
+    # -- decorators for the lines below a body ---------------------------------------------------------------
+    def gradient(self, rule: Rule) -> Rule:
+        """Set the explicit gradient rule: `rule(call: GradientCall) -> one value or None an input`."""
+        self.gradient_rule = rule
+        return rule
+
+    def surrogate_gradient(self, rule: Rule) -> Rule:
+        """Set a gradient that is on purpose not the body's derivative; eager mode uses it too."""
+        self.surrogate = True
+        return self.gradient(rule)
+
+    def complete(self, rule: Callable) -> Callable:
+        """Set `rule(shapes: dict input name -> shape or None, **attrs) -> dict input name -> shape` for parameters
+        whose shape follows from the data's and the attributes (deferred initialization)."""
+        self.complete_rule = rule
+        return rule
+
+    def inputs(self, rule: Callable[[Mapping], Sequence[str]]) -> Callable:
+        """Set `rule(attrs with defaults) -> names of the inputs in use` where attributes switch inputs on and off."""
+        self.inputs_rule = rule
+        return rule
+
+    def emit_c(self, rule: Callable) -> Callable:
+        """Set the single-file build's kernel; see mxdl/codegen for what the rule is given."""
+        self.emit_c_rule = rule
+        return rule
+
+    # -- questions --------------------------------------------------------------------------------------------
+    def parse(self, attrs: Mapping[str, Any]) -> dict[str, Any]:
+        """Typed values of the attributes that were given.  Raises OperatorError for unknown and missing ones."""
+        typed = {}
+        for name, value in attrs.items():
+            attribute = self.attributes.get(name)
+            if attribute is not None:
+                typed[name] = attribute.parse(value, self.name)
+            elif name not in self.ignored and not (name == "num_args" and self.variadic):
+                raise OperatorError(f"{self.name}: no attribute {name!r}; got {name}={value!r}; "
+                                    f"it has {', '.join(self.attributes) or 'none'}{suggest(name, self.attributes)}")
+        for name, attribute in self.attributes.items():
+            if attribute.default is REQUIRED and name not in typed:
+                raise OperatorError(f"{self.name}: attribute {name!r} is missing; got {dict(attrs)}; "
+                                    f"give {name}=<{attribute.type_text}>")
+        return typed
+
+    def filled(self, attrs: Mapping[str, Any]) -> dict[str, Any]:
+        """`attrs` with defaults for what was not given."""
+        return {**self.defaults, **attrs}
+
+    def input_names(self, attrs: Mapping[str, Any], count: int | None = None) -> list[str]:
+        """Names of the inputs in use; `count` inputs where the operator takes any number."""
+        if self.variadic:
+            return self.parameters + [f"arg{i}" for i in range((count or 0) - len(self.parameters))]
+        if self.inputs_rule is not None:
+            return list(self.inputs_rule(self.filled(attrs)))
+        return list(self.parameters)
+
+    def num_outputs(self, attrs: Mapping[str, Any]) -> int:
+        """How many tensors the kernel returns."""
+        return self._num_outputs if isinstance(self._num_outputs, int) else self._num_outputs(self.filled(attrs))
+
+    def num_visible(self, attrs: Mapping[str, Any]) -> int:
+        """How many of them the caller of `mx.nd.NAME` sees."""
+        if self._num_visible is None:
+            return self.num_outputs(attrs)
+        return self._num_visible if isinstance(self._num_visible, int) else self._num_visible(self.filled(attrs))
+
+    def output_names(self, attrs: Mapping[str, Any]) -> list[str]:
+        """The suffixes in `Symbol.list_outputs` ("output", or "output0", "output1", ...)."""
+        if self._output_names:
+            return list(self._output_names)
+        n = self.num_visible(attrs)
+        return ["output"] if n == 1 else [f"output{i}" for i in range(n)]
+
+    # -- running ----------------------------------------------------------------------------------------------
+    def bind(self, attrs: Mapping[str, Any]) -> Callable:
+        """The kernel with its attributes set: a function of the inputs in use (and of `training`, `seed`)."""
+        kernel = functools.partial(self.kernel, **attrs) if attrs else self.kernel
+        if self.variadic or self.inputs_rule is None:
+            return kernel
+        names = self.input_names(attrs)
+        if names == self.parameters[:len(names)]:
+            return kernel
+        return lambda *tensors, **reserved: kernel(**dict(zip(names, tensors, strict=True)), **reserved)
+
+    def __call__(self, *inputs: Any, **attrs: Any) -> Any:
+        """Apply to graph values (adds a node) or to torch tensors (runs the kernel): what gradient rules call."""
+        for value in inputs:
+            apply = getattr(type(value), "apply_operator", None)
+            if apply is not None:
+                return apply(self, inputs, attrs)
+        return self.bind(attrs)(*inputs)
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name}>"
+
+
+def operator(name: str, **entry: Any) -> Callable[[Callable], Operator]:
+    """Register the decorated torch function as operator `name`; keywords as in `Operator`."""
+    def register(kernel: Callable) -> Operator:
+        return registry.add(Operator(name, kernel, **entry))
+    return register

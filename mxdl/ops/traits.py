@@ -1,0 +1,34 @@
+"""What passes may know of an operator.  Passes decide by these traits, never by operator names."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Recompute(Enum):
+    """How dear it is to compute a value again: what memory mirroring asks."""
+
+    CHEAP = "cheap"      # memory-bound: elementwise, normalization, pooling, copies
+    COSTLY = "costly"    # compute-bound: convolution, matrix products, recurrences
+    NEVER = "never"      # must run once: has an effect outside its outputs
+
+
+CHEAP, COSTLY, NEVER = Recompute.CHEAP, Recompute.COSTLY, Recompute.NEVER
+
+
+@dataclass(frozen=True)
+class Traits:
+    """recompute: see `Recompute`.
+    inplace: pairs (input, output) that may share memory when the input dies at this operator.
+    elementwise: out[i] depends on the inputs at i only (after broadcasting), any memory layout.
+    view: the output may alias the first input's memory.
+    layout: "spatial" where the operator works on N, C, spatial... and is faster or neutral in channels-last.
+    commutative: the two inputs may be exchanged.
+    """
+
+    recompute: Recompute = CHEAP
+    inplace: tuple[tuple[int, int], ...] = ()
+    elementwise: bool = False
+    view: bool = False
+    layout: str = ""
+    commutative: bool = False
