@@ -1,4 +1,4 @@
-"""Every environment variable that mxdl reads, with its default and its meaning.  No other file reads the environment."""
+"""Every environment variable that mxdl reads, with default and meaning.  No other file reads the environment."""
 from __future__ import annotations
 
 import os

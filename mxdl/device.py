@@ -10,7 +10,7 @@ from .errors import DeviceError
 
 
 class Context:
-    """A device.  Usable as ``with mx.gpu(0): ...`` to set the default.  Device types: cpu, gpu, cpu_pinned, cpu_shared."""
+    """A device: cpu, gpu, cpu_pinned or cpu_shared, and a number.  ``with mx.gpu(0): ...`` sets the default."""
 
     __slots__ = ("_outer", "device_id", "device_type", "torch_device")
     devtype2str: ClassVar[dict[int, str]] = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}

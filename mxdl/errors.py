@@ -17,7 +17,7 @@ class OperatorError(MXNetError):
 
 
 class AttributeValueError(OperatorError, ValueError):
-    """An attribute's value cannot be read as its type.  Example: ``kernel='three'``.  Fix: pass what the message asks."""
+    """An attribute's value cannot be read as its type.  Example: ``kernel='three'``.  Fix: what the message asks."""
 
 
 class ShapeError(OperatorError, ValueError):

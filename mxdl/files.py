@@ -1,52 +1,76 @@
-"""Writing files so that a crash never leaves half of one."""
-from __future__ import annotations
-
+"""Files that must never be lost: written to a temporary, forced to disk, then renamed over the old one."""
+import contextlib
+import errno
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 
-@contextmanager
-def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:
-    """Open a temporary beside `path`; on success flush, fsync and rename it over `path`, on failure remove it.
-
-    The old file stays whole until the new one is on disk.  Raises what writing raises (OSError on a full disk).
-    """
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent or ".")
-    try:
-        with os.fdopen(handle, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _default_mode(target))
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(target.parent)
-
-
-def _default_mode(target: Path) -> int:
-    """The mode of the file that is replaced, else what the umask gives (mkstemp makes 0600)."""
-    try:
-        return target.stat().st_mode & 0o777
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where folders can be synced (not on Windows)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Forces a file's, or a folder's, content to disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _explain(error: OSError, target: Path) -> OSError:
+    """The same error, saying which file was meant and that the old one is whole."""
+    reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else (error.strerror or str(error))
+    return OSError(error.errno, f"cannot write {target}: {reason}; what was there before is untouched")
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode: str = "wb", **open_options) -> Iterator:
+    """A file opened for writing that takes `path`'s place only when the block ends without an error.
+
+    Raises OSError (with the reason in words) when it cannot be written; the previous file then stays as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, mode, **open_options) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _explain(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path) -> Iterator[Path]:
+    """A temporary folder to fill, which takes `path`'s place when the block ends without an error.
+
+    `path` must not exist.  Raises OSError (with the reason in words); nothing then appears at `path`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for part in temporary.rglob("*"):
+            _sync(part)
+        _sync(temporary)
+        os.rename(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _explain(error, path) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def atomic_link(path, target: str) -> None:
+    """Points the symbolic link `path` to `target` (relative to the link's folder), replacing an older link at once."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, path)
+    _sync(path.parent)

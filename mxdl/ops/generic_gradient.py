@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from .operator import NotDifferentiable, Operator
 from .operator import GradientCall as GradientCall
+from .operator import NotDifferentiable, Operator
 
 _derived: dict[str, Operator] = {}
 
@@ -39,11 +39,11 @@ def vector_jacobian(op: Operator, inputs: Sequence[torch.Tensor], douts: Sequenc
                     needs: Sequence[bool], given: Sequence[bool], attrs: dict) -> tuple[torch.Tensor, ...]:
     """Gradients of the inputs marked in `needs`; runs the body once more with torch autograd on."""
     with torch.enable_grad():
-        leaves = [x.detach().requires_grad_(need) if need else x.detach() for x, need in zip(inputs, needs, strict=True)]
+        leaves = [x.detach().requires_grad_(need) for x, need in zip(inputs, needs, strict=True)]
         outputs = op.bind(attrs_of(op, attrs))(*leaves, **{k: attrs[k] for k in op.reserved if k in attrs})
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        pairs = [(out, dout) for out, dout in zip((o for o, g in zip(outputs, given, strict=False) if g), douts, strict=True)
-                 if out.requires_grad]
+        with_dout = [out for out, has in zip(outputs, given, strict=False) if has]
+        pairs = [(out, dout) for out, dout in zip(with_dout, douts, strict=True) if out.requires_grad]
         wanted = [x for x, need in zip(leaves, needs, strict=True) if need]
         if not pairs:
             return tuple(torch.zeros_like(x) for x in wanted)

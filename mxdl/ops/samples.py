@@ -18,8 +18,9 @@ class Sample:
 
     __slots__ = ("attrs", "differentiable", "high", "inputs", "low", "tolerance", "training")
 
-    def __init__(self, *inputs: Any, low: float = -1.0, high: float = 1.0, differentiable: tuple[int, ...] | None = None,
-                 training: bool = False, tolerance: float | None = None, **attrs: Any):
+    def __init__(self, *inputs: Any, low: float = -1.0, high: float = 1.0,
+                 differentiable: tuple[int, ...] | None = None, training: bool = False,
+                 tolerance: float | None = None, **attrs: Any):
         self.inputs = inputs
         self.low, self.high = low, high
         self.differentiable = differentiable
