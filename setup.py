@@ -1,4 +1,7 @@
-"""Packaging of mxdl: the top-level folders kvstore, recipes and tools install as mxdl.kvstore, mxdl.recipes, mxdl.tools."""
+"""Packaging: the folders kvstore, recipes and tools install as mxdl.kvstore, mxdl.recipes and mxdl.tools.
+
+So no generic name lands in a user's environment. Everything else is in pyproject.toml.
+"""
 from setuptools import find_packages, setup
 
 FOLDERS = ("kvstore", "recipes", "tools")
@@ -13,6 +16,9 @@ def packages() -> list[str]:
 setup(
     packages=packages(),
     package_dir={f"mxdl.{folder}": folder for folder in FOLDERS},
-    include_package_data=True,
-    package_data={"mxdl.recipes": ["**/*.yaml"], "mxdl": ["**/*.c.in", "**/*.h.in"]},
+    package_data={
+        "mxdl": ["**/*.c.in", "**/*.h.in", "**/*.js.in"],
+        "mxdl.recipes": ["**/*.yaml"],
+        "mxdl.tools": ["**/*.c.in", "**/*.h.in", "**/*.js.in"],
+    },
 )
