@@ -1,0 +1,187 @@
+"""The stores of one process: ``local`` reduces on the CPU, ``device`` on the devices that hold the values."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import KVStoreError, StoreNotBuiltError
+from .files import write_atomically
+from .keys import Key, check_one_kind, pairs
+from .placement import Placement
+from .reduction import reduce_many, rows
+from .store import KVStore, Updater, builder
+
+CPU = torch.device("cpu")
+
+
+class LocalStore(KVStore):
+    """Values in this process.
+
+    Args:
+        name: what `type` says.
+        on_device: reduce where the values are (each key on one device, spread by bytes); else on the CPU.
+    """
+
+    def __init__(self, name: str = "local", on_device: bool = False) -> None:
+        self._name = name
+        self._placement = Placement() if on_device else None
+        self._values: dict[Key, Tensor] = {}
+        self._key_kind: type | None = None
+        self._updater: Updater | None = None
+
+    @property
+    def type(self) -> str:
+        return self._name
+
+    @property
+    def rank(self) -> int:
+        return 0
+
+    @property
+    def num_workers(self) -> int:
+        return 1
+
+    @staticmethod
+    def is_capable(capability: str) -> bool:
+        if capability != KVStore.OPTIMIZER:
+            raise KVStoreError(f"is_capable: there is one capability, {KVStore.OPTIMIZER!r}; got {capability!r}")
+        return True
+
+    def init(self, key, value) -> None:
+        call = pairs("init", key, value)
+        self._key_kind = check_one_kind("init", self._key_kind, [name for name, _ in call])
+        for name, copies in call:
+            if len(copies) != 1:
+                raise KVStoreError(f"init: key {name!r} needs one value; got {len(copies)}")
+            if name in self._values:
+                raise KVStoreError(f"init: key {name!r} has a value already; a key is initialised once, then pushed")
+            self._values[name] = copies[0].detach().to(self._home(name, copies), copy=True)
+
+    def push(self, key, value, priority: int = 0) -> None:
+        call = self._known("push", key, value)
+        self._store([name for name, _ in call], self._reduce(call))
+
+    @torch.no_grad()
+    def pull(self, key, out, priority: int = 0, ignore_sparse: bool = True) -> None:
+        for name, copies in self._known("pull", key, out):
+            value = self._values[name]
+            if value.is_sparse and ignore_sparse:
+                continue
+            _write(value, copies)
+
+    def pushpull(self, key, value, out=None, priority: int = 0) -> None:
+        call = self._known("pushpull", key, value)
+        targets = call if out is None else self._known("pushpull", key, out)
+        reduced = self._reduce(call)
+        if self._updater is not None:
+            self._store([name for name, _ in call], reduced)
+            reduced = [self._values[name] for name, _ in call]
+        for (_, copies), result in zip(targets, reduced):
+            _write(result, copies)
+
+    def broadcast(self, key, value, out, priority: int = 0) -> None:
+        self.init(key, value)
+        self.pull(key, out, priority, ignore_sparse=False)
+
+    @torch.no_grad()
+    def row_sparse_pull(self, key, out, row_ids, priority: int = 0) -> None:
+        """Rows `row_ids` of the value into `out`: row-sparse, or dense (its other rows become 0)."""
+        targets = self._known("row_sparse_pull", key, out)
+        wanted = pairs("row_sparse_pull", key, row_ids)
+        for (name, copies), (_, ids) in zip(targets, wanted):
+            if len(ids) not in (1, len(copies)):
+                raise KVStoreError(f"row_sparse_pull: key {name!r} has {len(copies)} outputs and {len(ids)} row_ids; "
+                                   "give one row_ids, or one for each output")
+            for position, copy in enumerate(copies):
+                part = rows(self._values[name], ids[position if len(ids) > 1 else 0])
+                _write(part if copy.is_sparse else part.to_dense(), [copy])
+
+    def set_updater(self, updater: Updater | None) -> None:
+        self._updater = updater
+
+    def set_optimizer(self, optimizer) -> None:
+        """Runs `optimizer` on every push; it must have ``make_updater()``, which returns an `Updater`."""
+        self.set_updater(optimizer.make_updater())
+
+    def set_gradient_compression(self, compression_params: dict) -> None:
+        raise StoreNotBuiltError(f"set_gradient_compression({compression_params!r}): gradient compression is not "
+                                 "built yet; leave compression_params out")
+
+    def barrier(self) -> None:
+        """Nothing to wait for: one worker."""
+
+    def save_optimizer_states(self, fname, dump_optimizer: bool = False) -> None:
+        write_atomically(fname, self._states_owner("save_optimizer_states").get_states(dump_optimizer))
+
+    def load_optimizer_states(self, fname) -> None:
+        self._states_owner("load_optimizer_states").set_states(Path(fname).read_bytes())
+
+    def _states_owner(self, where: str):
+        if not hasattr(self._updater, "get_states"):
+            raise KVStoreError(f"{where}: this store runs no optimizer; call set_optimizer first")
+        return self._updater
+
+    def _known(self, where: str, key, value) -> list[tuple[Key, list[Tensor]]]:
+        """The pairs of a call, every key initialised and every value of its key's shape."""
+        call = pairs(where, key, value)
+        check_one_kind(where, self._key_kind, [name for name, _ in call])
+        for name, copies in call:
+            if name not in self._values:
+                raise KVStoreError(f"{where}: key {name!r} has no value yet; call init first")
+            shape = self._values[name].shape
+            for copy in copies:
+                if copy is None:
+                    raise KVStoreError(f"{where}: key {name!r} needs an array; got None")
+                if copy.shape != shape:
+                    raise KVStoreError(f"{where}: key {name!r} has shape {tuple(shape)}; got {tuple(copy.shape)}")
+        return call
+
+    def _home(self, key: Key, copies: list[Tensor]) -> torch.device:
+        """Where the values of `key` are reduced."""
+        if self._placement is None:
+            return CPU
+        num_bytes = copies[0].numel() * copies[0].element_size()
+        return self._placement.device(key, [copy.device for copy in copies], num_bytes)
+
+    def _reduce(self, call: list[tuple[Key, list[Tensor]]]) -> list[Tensor]:
+        """The reduced value of each pair of `call`, in its order."""
+        places = [self._home(name, copies) for name, copies in call]
+        results: dict[int, Tensor] = {}
+        for place in dict.fromkeys(places):
+            here = [position for position, other in enumerate(places) if other == place]
+            results.update(zip(here, reduce_many([call[position][1] for position in here], place)))
+        return [results[position] for position in range(len(call))]
+
+    def _store(self, keys: list[Key], reduced: list[Tensor]) -> None:
+        """Runs the updater on the reduced values, or copies them in: the store never aliases a caller's array."""
+        weights = [self._values[key] for key in keys]
+        if self._updater is None:
+            for key, weight, value in zip(keys, weights, reduced):
+                if value.is_sparse or weight.is_sparse:
+                    self._values[key] = value.clone()
+                else:
+                    weight.copy_(value)
+        elif getattr(self._updater, "takes_lists", False):
+            self._updater(keys, reduced, weights)
+        else:
+            for key, value, weight in zip(keys, reduced, weights):
+                self._updater(key, value, weight)
+
+
+def _write(value: Tensor, copies: list[Tensor]) -> None:
+    """Copies `value` into each array, over its device and dtype; an array that is the value is left alone."""
+    for copy in copies:
+        if copy is not value:
+            copy.copy_(value, non_blocking=True)
+
+
+@builder("local", "local_update_cpu", "local_allreduce_cpu")
+def _on_cpu(name: str) -> LocalStore:
+    return LocalStore(name)
+
+
+@builder("device", "local_allreduce_device")
+def _on_device(name: str) -> LocalStore:
+    return LocalStore(name, on_device=True)

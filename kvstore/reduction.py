@@ -1,0 +1,43 @@
+"""Level 1: the sum of one array per device, on one device.
+
+Dense and row-sparse values: a row-sparse one is a torch sparse COO tensor with one sparse dimension.
+"""
+import torch
+from torch import Tensor
+
+
+def reduce(values: list[Tensor], device: torch.device) -> Tensor:
+    """values[0] + values[1] + ... on `device`, added in this order.  values: T[*S] each; out: T[*S].
+
+    A single value that is on `device` already is passed through uncopied; otherwise the result is a new tensor.
+    """
+    total = values[0].to(device, non_blocking=True)
+    for position, value in enumerate(values[1:]):
+        value = value.to(device, non_blocking=True)
+        total = total + value if position == 0 else total.add_(value)
+    return total
+
+
+def reduce_many(groups: list[list[Tensor]], device: torch.device) -> list[Tensor]:
+    """`reduce` of each group.  Groups of dense values that are on `device` are added in one call per position."""
+    lengths = {len(group) for group in groups}
+    alike = len(lengths) == 1 and len(groups) > 1 and all(
+        value.device == device and not value.is_sparse for group in groups for value in group)
+    if not alike or lengths == {1}:
+        return [reduce(group, device) for group in groups]
+    columns = list(zip(*groups))
+    totals = torch._foreach_add(columns[0], columns[1])
+    for column in columns[2:]:
+        torch._foreach_add_(totals, column)
+    return list(totals)
+
+
+def rows(value: Tensor, row_ids: Tensor) -> Tensor:
+    """The rows `row_ids` of `value`, as a row-sparse tensor with sorted, distinct ids.
+
+    value: T[N, *S], dense or row-sparse; row_ids: int[...]; out: row-sparse T[N, *S].
+    """
+    ids = row_ids.to(value.device, torch.int64).flatten().unique()
+    dense = value.to_dense() if value.is_sparse else value
+    return torch.sparse_coo_tensor(ids[None], dense.index_select(0, ids), value.shape, is_coalesced=True,
+                                   check_invariants=False)

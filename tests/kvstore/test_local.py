@@ -1,0 +1,220 @@
+"""The stores of one process: values, reduction, updaters, errors, states."""
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mxdl import kvstore
+from mxdl.kvstore import KVStoreBase, KVStoreError, StoreNotBuiltError
+
+
+@pytest.fixture(params=["local", "device"])
+def store(request):
+    return kvstore.create(request.param)
+
+
+def pulled(store, key, shape=(2,)):
+    out = torch.full(shape, -1.0)
+    store.pull(key, out)
+    return out
+
+
+def test_a_push_without_updater_replaces_the_value_by_the_sum_over_devices(store):
+    store.init(3, torch.zeros(2))
+    store.push(3, [torch.full((2,), 7.0), torch.ones(2)])
+    assert pulled(store, 3).tolist() == [8, 8]
+
+
+def test_the_store_does_not_alias_what_is_pushed(store):
+    store.init(0, torch.zeros(2))
+    grad = torch.ones(2)
+    store.push(0, grad)
+    grad.fill_(9)
+    assert pulled(store, 0).tolist() == [1, 1]
+
+
+def test_an_updater_sees_a_single_pushed_array_uncopied(store):
+    seen = []
+    store.init(0, torch.zeros(2))
+    store.set_updater(lambda key, grad, weight: seen.append(grad.data_ptr()))
+    grad = torch.ones(2)
+    store.push(0, grad)
+    assert seen == [grad.data_ptr()]
+
+
+def test_the_updater_runs_once_per_key_and_a_repeated_key_is_summed(store):
+    calls = []
+
+    def update(key, grad, weight):
+        calls.append((key, grad.tolist()))
+        weight.add_(grad, alpha=2)
+
+    store.init(["a", "b"], [torch.ones(1), torch.ones(1)])
+    store.set_updater(update)
+    store.push(["a", "b", "a"], [torch.ones(1), torch.ones(1) * 2, torch.ones(1) * 3])
+    assert calls == [("a", [4.0]), ("b", [2.0])]
+    assert pulled(store, "a", (1,)).tolist() == [9]
+
+
+def test_an_updater_that_takes_lists_is_called_once_a_push(store):
+    class Update:
+        takes_lists = True
+        calls = 0
+
+        def __call__(self, keys, grads, weights):
+            self.calls += 1
+            torch._foreach_sub_(weights, grads)
+
+    store.init([1, 2, 3], [torch.ones(2)] * 3)
+    update = Update()
+    store.set_updater(update)
+    store.push([1, 2, 3], [[torch.ones(2) * key] * 2 for key in (1, 2, 3)])
+    assert update.calls == 1
+    assert [pulled(store, key)[0].item() for key in (1, 2, 3)] == [-1, -3, -5]
+
+
+def test_pushpull_writes_the_sum_over_the_values_and_remembers_it(store):
+    store.init("w", torch.zeros(2))
+    values = [torch.ones(2), torch.ones(2) * 2]
+    store.pushpull("w", values)
+    assert [value.tolist() for value in values] == [[3, 3], [3, 3]]
+
+
+def test_pushpull_with_an_updater_writes_the_updated_value(store):
+    store.init("w", torch.zeros(2))
+    store.set_updater(lambda key, grad, weight: weight.sub_(grad))
+    out = [torch.zeros(2), torch.zeros(2)]
+    store.pushpull("w", [torch.ones(2), torch.ones(2)], out=out)
+    assert out[1].tolist() == [-2, -2]
+
+
+def test_broadcast_initialises_and_writes_every_output(store):
+    out = [torch.zeros(2), torch.zeros(2)]
+    store.broadcast(11, torch.ones(2) * 4, out)
+    assert [array.tolist() for array in out] == [[4, 4], [4, 4]]
+
+
+def test_a_pull_converts_to_the_dtype_of_the_output(store):
+    store.init(0, torch.ones(2, dtype=torch.float16) * 3)
+    assert pulled(store, 0).dtype == torch.float32 and pulled(store, 0).tolist() == [3, 3]
+
+
+def test_pull_to_nested_lists(store):
+    store.init([1, 2], [torch.ones(1), torch.ones(1) * 2])
+    out = [[torch.zeros(1), torch.zeros(1)], [torch.zeros(1)]]
+    store.pull([1, 2], out)
+    assert [[array.item() for array in group] for group in out] == [[1, 1], [2]]
+
+
+def row_sparse(ids, rows, length):
+    return torch.sparse_coo_tensor(torch.tensor([ids]), torch.tensor(rows), (length, len(rows[0])),
+                                   check_invariants=False).coalesce()
+
+
+def test_row_sparse_values_are_summed_and_rows_pulled(store):
+    store.init("e", torch.zeros(4, 2))
+    store.set_updater(lambda key, grad, weight: weight.add_(grad.to_dense() if grad.is_sparse else grad))
+    store.push("e", [row_sparse([1], [[1.0, 1.0]], 4), row_sparse([1, 3], [[1.0, 1.0], [5.0, 5.0]], 4)])
+    out = row_sparse([0], [[0.0, 0.0]], 4)
+    store.row_sparse_pull("e", out, row_ids=torch.tensor([3, 1, 3]))
+    assert out.coalesce().indices().tolist() == [[1, 3]]
+    assert out.coalesce().values().tolist() == [[2, 2], [5, 5]]
+    dense = torch.ones(4, 2)
+    store.row_sparse_pull("e", dense, row_ids=torch.tensor([3]))
+    assert dense.tolist() == [[0, 0], [0, 0], [0, 0], [5, 5]]
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda store: store.init(0, torch.ones(2)), "has a value already"),
+    (lambda store: store.init("a", torch.ones(2)), "this store's keys are int"),
+    (lambda store: store.init([1, "a"], [torch.ones(2)] * 2), "keys are int"),
+    (lambda store: store.init(1.5, torch.ones(2)), "int or a str"),
+    (lambda store: store.push(9, torch.ones(2)), "no value yet"),
+    (lambda store: store.push(0, torch.ones(3)), r"has shape \(2,\); got \(3,\)"),
+    (lambda store: store.push([0, 1], [torch.ones(2)]), "list of 2 values; got 1"),
+    (lambda store: store.pull(0, None), "needs an array; got None"),
+    (lambda store: store.save_optimizer_states("x"), "runs no optimizer"),
+    (lambda store: store.is_capable("foo"), "foo"),
+])
+def test_a_wrong_call_says_what_is_wrong(store, call, message):
+    store.init(0, torch.zeros(2))
+    with pytest.raises(KVStoreError, match=message):
+        call(store)
+    assert pulled(store, 0).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["dist_sync", "dist_async", "nccl", "p3", "horovod"])
+def test_a_store_that_is_not_built_says_so(name):
+    with pytest.raises(StoreNotBuiltError, match="not built yet"):
+        kvstore.create(name)
+
+
+def test_create_suggests_a_near_name():
+    with pytest.raises(KVStoreError, match="did you mean 'device'"):
+        kvstore.create("devise")
+    with pytest.raises(TypeError):
+        kvstore.create(3)
+
+
+def test_names_are_not_case_sensitive():
+    assert kvstore.create("Local").type == "local"
+    assert kvstore.create("local_allreduce_device").type == "local_allreduce_device"
+
+
+def test_people_can_register_a_store():
+    @KVStoreBase.register
+    class TestOnlyStore(KVStoreBase):
+        rank = 5
+
+    try:
+        assert kvstore.create("testonlystore").rank == 5
+        with pytest.raises(NotImplementedError):
+            kvstore.create("testonlystore").pushpull(0, torch.ones(1))
+    finally:
+        del KVStoreBase.kv_registry["testonlystore"]
+
+
+class SummingOptimizer:
+    """An optimizer whose state is how often each key was updated."""
+
+    def make_updater(self):
+        return self
+
+    def __init__(self):
+        self.counts = {}
+
+    def __call__(self, key, grad, weight):
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    def get_states(self, dump_optimizer):
+        return repr(self.counts).encode()
+
+    def set_states(self, states):
+        self.counts = {0: int(states.decode().rstrip("}").split(":")[1])}
+
+
+def test_optimizer_states_are_saved_and_loaded(store, tmp_path):
+    store.init(0, torch.zeros(1))
+    store.set_optimizer(SummingOptimizer())
+    store.push(0, torch.ones(1))
+    store.push(0, torch.ones(1))
+    store.save_optimizer_states(tmp_path / "states")
+    again = kvstore.create("local")
+    optimizer = SummingOptimizer()
+    again.set_optimizer(optimizer)
+    again.load_optimizer_states(tmp_path / "states")
+    assert optimizer.counts == {0: 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["states"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4)), min_size=1, max_size=8), st.integers(0, 1000))
+def test_any_push_sums_what_was_given_per_key(groups, seed):
+    generator = torch.Generator().manual_seed(seed)
+    store = kvstore.create("device")
+    keys = [key for key, _ in groups]
+    values = [[torch.randint(-9, 9, (3,), generator=generator).float() for _ in range(count)] for _, count in groups]
+    store.init(sorted(set(keys)), [torch.zeros(3) for _ in set(keys)])
+    store.push(keys, values)
+    for key in set(keys):
+        expected = sum(array for name, group in zip(keys, values) if name == key for array in group)
+        assert torch.equal(pulled(store, key, (3,)), expected)
