@@ -22,7 +22,7 @@ def pairs(where: str, keys, values) -> list[tuple[Key, list]]:
         got = len(values) if isinstance(values, (list, tuple)) else type(values).__name__
         raise KVStoreError(f"{where}: {len(keys)} keys need a list of {len(keys)} values; got {got}")
     grouped: dict[Key, list] = {}
-    for key, value in zip(keys, values):
+    for key, value in zip(keys, values, strict=True):
         grouped.setdefault(_checked(where, key), []).extend(_as_list(value))
     return list(grouped.items())
 

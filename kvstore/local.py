@@ -78,7 +78,7 @@ class LocalStore(KVStore):
         if self._updater is not None:
             self._store([name for name, _ in call], reduced)
             reduced = [self._values[name] for name, _ in call]
-        for (_, copies), result in zip(targets, reduced):
+        for (_, copies), result in zip(targets, reduced, strict=True):
             _write(result, copies)
 
     def broadcast(self, key, value, out, priority: int = 0) -> None:
@@ -90,7 +90,7 @@ class LocalStore(KVStore):
         """Rows `row_ids` of the value into `out`: row-sparse, or dense (its other rows become 0)."""
         targets = self._known("row_sparse_pull", key, out)
         wanted = pairs("row_sparse_pull", key, row_ids)
-        for (name, copies), (_, ids) in zip(targets, wanted):
+        for (name, copies), (_, ids) in zip(targets, wanted, strict=True):
             if len(ids) not in (1, len(copies)):
                 raise KVStoreError(f"row_sparse_pull: key {name!r} has {len(copies)} outputs and {len(ids)} row_ids; "
                                    "give one row_ids, or one for each output")
@@ -151,14 +151,14 @@ class LocalStore(KVStore):
         results: dict[int, Tensor] = {}
         for place in dict.fromkeys(places):
             here = [position for position, other in enumerate(places) if other == place]
-            results.update(zip(here, reduce_many([call[position][1] for position in here], place)))
+            results.update(zip(here, reduce_many([call[position][1] for position in here], place), strict=True))
         return [results[position] for position in range(len(call))]
 
     def _store(self, keys: list[Key], reduced: list[Tensor]) -> None:
         """Runs the updater on the reduced values, or copies them in: the store never aliases a caller's array."""
         weights = [self._values[key] for key in keys]
         if self._updater is None:
-            for key, weight, value in zip(keys, weights, reduced):
+            for key, weight, value in zip(keys, weights, reduced, strict=True):
                 if value.is_sparse or weight.is_sparse:
                     self._values[key] = value.clone()
                 else:
@@ -166,7 +166,7 @@ class LocalStore(KVStore):
         elif getattr(self._updater, "takes_lists", False):
             self._updater(keys, reduced, weights)
         else:
-            for key, value, weight in zip(keys, reduced, weights):
+            for key, value, weight in zip(keys, reduced, weights, strict=True):
                 self._updater(key, value, weight)
 
 

@@ -25,7 +25,7 @@ def reduce_many(groups: list[list[Tensor]], device: torch.device) -> list[Tensor
         value.device == device and not value.is_sparse for group in groups for value in group)
     if not alike or lengths == {1}:
         return [reduce(group, device) for group in groups]
-    columns = list(zip(*groups))
+    columns = list(zip(*groups, strict=True))
     totals = torch._foreach_add(columns[0], columns[1])
     for column in columns[2:]:
         torch._foreach_add_(totals, column)

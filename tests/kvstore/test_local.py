@@ -216,5 +216,5 @@ def test_any_push_sums_what_was_given_per_key(groups, seed):
     store.init(sorted(set(keys)), [torch.zeros(3) for _ in set(keys)])
     store.push(keys, values)
     for key in set(keys):
-        expected = sum(array for name, group in zip(keys, values) if name == key for array in group)
+        expected = sum(array for name, group in zip(keys, values, strict=True) if name == key for array in group)
         assert torch.equal(pulled(store, key, (3,)), expected)
