@@ -1,0 +1,40 @@
+"""Compare arrays of mxdl with arrays of MXNet and say in one line what differs."""
+from __future__ import annotations
+
+import numpy as np
+
+RELATIVE = {"float64": 1e-6, "float32": 1e-5, "float16": 4e-3}
+
+
+def difference(what: str, ours: np.ndarray, theirs: np.ndarray, tolerance: float | None = None,
+               scalars_alike: bool = False) -> str | None:
+    """None where `ours` equals `theirs` in shape, dtype and values, else a line that names the worst element.
+
+    Floats may differ by tolerance * (|theirs| + the mean of |theirs|); integers not at all.
+    scalars_alike: take () and (1,) for equal shapes (MXNet's legacy operators have no scalars).
+    """
+    if scalars_alike and {ours.shape, theirs.shape} == {(), (1,)}:
+        ours = ours.reshape(theirs.shape)
+    if ours.shape != theirs.shape:
+        return f"{what}: shape {ours.shape} is {theirs.shape} in MXNet"
+    if ours.dtype != theirs.dtype:
+        return f"{what}: dtype {ours.dtype} is {theirs.dtype} in MXNet"
+    if not ours.size:
+        return None
+    if not np.issubdtype(ours.dtype, np.floating):
+        wrong = ours != theirs
+        error = wrong.astype(np.float64)
+    else:
+        relative = max(tolerance or 0.0, RELATIVE[ours.dtype.name])
+        a, b = ours.astype(np.float64), theirs.astype(np.float64)
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        size = np.abs(b[np.isfinite(b)])
+        with np.errstate(invalid="ignore"):
+            error = np.where(same, 0.0, np.abs(a - b))
+            close = np.isfinite(b) & (error <= relative * (np.abs(b) + (size.mean() if size.size else 0.0)))
+        wrong = ~(same | close)
+    if not wrong.any():
+        return None
+    worst = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error)), error.shape)
+    return (f"{what}: {int(wrong.sum())} of {wrong.size} elements differ, most at {tuple(map(int, worst))}: "
+            f"{ours[worst]!r} is {theirs[worst]!r} in MXNet")
