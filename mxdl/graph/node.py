@@ -1,6 +1,7 @@
 """A node applies an operator to values; a value is one output of a node.  A node without operator is a variable."""
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,15 +23,21 @@ class Value(NamedTuple):
         return f"%{self.node.name}" + (f":{self.index}" if self.index else "")
 
 
+_serials = itertools.count()
+
+
 class Node:
     """op: the operator, None for a variable.   attrs: typed attributes that were given (defaults are the kernel's).
     inputs: values.   name: unique within a graph by convention.   hidden: MXNet's string attributes that are no
     operator's (``__shape__``, ``__lr_mult__``, scopes); also the block path and the user's line for errors.
 
+    serial: order of creation, which is the order in which a program runs nodes and random nodes draw; None for a
+    mirror clone, which runs as late as it can.
+
     Passes treat nodes as immutable and build new ones; only `hidden` is ever written after construction.
     """
 
-    __slots__ = ("attrs", "hidden", "inputs", "name", "op")
+    __slots__ = ("attrs", "hidden", "inputs", "name", "op", "serial")
 
     def __init__(self, op: Operator | None, name: str, attrs: dict[str, Any] | None = None,
                  inputs: Sequence[Value] = (), hidden: dict[str, str] | None = None):
@@ -39,10 +46,18 @@ class Node:
         self.attrs = {} if attrs is None else attrs
         self.inputs = tuple(inputs)
         self.hidden = {} if hidden is None else hidden
+        self.serial: int | None = next(_serials)
 
     @property
     def is_variable(self) -> bool:
         return self.op is None
+
+    def replaced(self, inputs: Sequence[Value] | None = None, attrs: dict[str, Any] | None = None) -> Node:
+        """A copy with other inputs or attributes, in the same place of the running order."""
+        node = Node(self.op, self.name, self.attrs if attrs is None else attrs,
+                    self.inputs if inputs is None else inputs, self.hidden)
+        node.serial = self.serial
+        return node
 
     @property
     def num_outputs(self) -> int:

@@ -20,7 +20,8 @@ def vjp_operator(op: Operator) -> Operator:
     """
     if op.name not in _derived:
         def kernel(*tensors: torch.Tensor, needs: tuple[bool, ...], given: tuple[bool, ...], **attrs: Any):
-            return vector_jacobian(op, tensors[:len(needs)], tensors[len(needs):], needs, given, attrs)
+            grads = vector_jacobian(op, tensors[:len(needs)], tensors[len(needs):], needs, given, attrs)
+            return grads if len(grads) > 1 else grads[0]
         kernel.__doc__ = f"Vector-Jacobian product of {op.name}, by torch autograd."
         derived = Operator.__new__(Operator)
         derived.__dict__.update(op.__dict__)

@@ -91,6 +91,7 @@ class Operator:
         self.surrogate = False
         self.complete_rule: Callable | None = None
         self.inputs_rule: Callable[[Mapping], Sequence[str]] | None = None
+        self.infer_rule: Callable | None = None
         self.emit_c_rule: Any = None
         self._read_signature()
 
@@ -136,6 +137,11 @@ class Operator:
     def inputs(self, rule: Callable[[Mapping], Sequence[str]]) -> Callable:
         """Set `rule(attrs with defaults) -> names of the inputs in use` where attributes switch inputs on and off."""
         self.inputs_rule = rule
+        return rule
+
+    def infer(self, rule: Callable) -> Callable:
+        """Set `rule(input types, attrs with defaults) -> output types` where the body cannot run on meta tensors."""
+        self.infer_rule = rule
         return rule
 
     def emit_c(self, rule: Callable) -> Callable:

@@ -1,8 +1,10 @@
 """What passes may know of an operator.  Passes decide by these traits, never by operator names."""
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 
 class Recompute(Enum):
@@ -24,6 +26,7 @@ class Traits:
     view: the output may alias the first input's memory.
     layout: "spatial" where the operator works on N, C, spatial... and is faster or neutral in channels-last.
     commutative: the two inputs may be exchanged.
+    identity: of the attributes with defaults (and `training`), whether the output is the first input unchanged.
     """
 
     recompute: Recompute = CHEAP
@@ -32,3 +35,4 @@ class Traits:
     view: bool = False
     layout: str = ""
     commutative: bool = False
+    identity: Callable[[Mapping[str, Any]], bool] | None = None

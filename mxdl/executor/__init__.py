@@ -1,0 +1,2 @@
+"""Running a graph: straight-line programs, and the CachedOp that puts them on the tape."""
+from .cached_op import CachedOp as CachedOp

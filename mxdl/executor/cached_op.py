@@ -1,0 +1,183 @@
+"""CachedOp: a graph as one function of arrays and one node of the tape (MXNet's CachedOp, src/imperative)."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from .. import random
+from ..autograd.state import state
+from ..errors import GraphError
+from ..graph import Graph, Node, Value
+from ..ndarray.ndarray import NDArray
+from ..passes.pipeline import Plan, inference_plan, training_plan
+from ..types import DTYPE_NAMES, TensorType
+from . import inductor
+from .program import Program
+
+#: flags of ``hybridize``.  static_alloc, static_shape, inline_limit and the bulk sizes are MXNet's hints to its own
+#: engine; programs here always know their buffers' lifetimes.
+FLAGS: Mapping[str, Any] = {
+    "static_alloc": False, "static_shape": False, "inline_limit": 2, "forward_bulk_size": None,
+    "backward_bulk_size": None, "backend": None, "mirror": False,
+}
+
+
+class Runner:
+    """The programs of one way to run a graph: training or not, with gradients of `wrt` or without."""
+
+    __slots__ = ("backward", "forward", "num_outputs", "plan", "saved_inputs", "updated", "wrt")
+
+    def __init__(self, plan: Plan, backend: str | None):
+        inputs = [Value(node, 0) for node in plan.inputs]
+        position = {node: i for i, node in enumerate(plan.inputs)}
+        self.plan = plan
+        self.num_outputs = len(plan.outputs)
+        self.updated = [position[node] for node in plan.updated]
+        self.wrt = [position[node] for node in plan.wrt]
+        variables = _variables_read(plan)
+        self.saved_inputs = [position[node] for node in variables]
+        compiled = inductor.wrap if backend == "inductor" else _as_it_is
+        self.forward = compiled(Program([*plan.outputs, *plan.updates, *plan.saved], inputs))
+        self.backward = None
+        if plan.wrt:
+            given = [v for v in plan.grads if v is not None]
+            self.backward = compiled(Program(given, [*plan.heads, *plan.saved, *(Value(n, 0) for n in variables)]))
+
+
+def _as_it_is(program: Program) -> Program:
+    return program
+
+
+def _variables_read(plan: Plan) -> list[Node]:
+    """Variables of the graph that the backward program reads, in the order of the plan's inputs."""
+    stop = {v.node for v in plan.saved} | {v.node for v in plan.heads}
+    seen: set[Node] = set()
+    stack = [v for v in plan.grads if v is not None]
+    saved = set(plan.saved)
+    while stack:
+        value = stack.pop()
+        if value in saved or value.node in seen or (value.node in stop and value.node.op is None):
+            continue
+        seen.add(value.node)
+        stack.extend(value.node.inputs)
+    return [node for node in plan.inputs if node in seen]
+
+
+class CachedOp:
+    """A graph that is called with NDArrays in the order of `graph.inputs` and returns a list of NDArrays.
+
+    Programs are made at the first call of each kind (training, which inputs want gradients) and, where they depend on
+    shapes, of each signature.  Under autograd.record() a call is one node of the tape.
+    """
+
+    def __init__(self, graph: Graph, flags: Mapping[str, Any] | None = None):
+        self.graph = graph
+        self.flags = {**FLAGS, **(flags or {})}
+        self._check_flags()
+        self._runners: dict[tuple, Runner] = {}
+        self._needs_types = self.flags["mirror"] == "sqrt" or any(
+            n.op is not None and not n.inputs and 0 in (n.attrs.get("shape") or ()) for n in graph.nodes)
+
+    def _check_flags(self) -> None:
+        unknown = sorted(set(self.flags) - set(FLAGS))
+        if unknown:
+            raise GraphError(f"hybridize: unknown option; got {', '.join(unknown)}; use {', '.join(FLAGS)}")
+        if self.flags["backend"] not in (None, "", "inductor"):
+            raise GraphError(f"hybridize: unknown backend; got {self.flags['backend']!r}; use None or 'inductor'")
+        if self.flags["mirror"] not in (False, True, None, "sqrt"):
+            raise GraphError(f"hybridize: unknown mirror mode; got {self.flags['mirror']!r}; use False, True or 'sqrt'")
+
+    def __call__(self, *arrays: NDArray) -> list[NDArray]:
+        if len(arrays) != len(self.graph.inputs):
+            raise GraphError(f"CachedOp: wrong number of inputs; got {len(arrays)}, expected {len(self.graph.inputs)}: "
+                             f"{', '.join(n.name for n in self.graph.inputs)}")
+        tensors = [a._data for a in arrays]
+        context = arrays[0]._ctx if arrays else None
+        wrt: tuple[int, ...] = ()
+        if state.recording:
+            wrt = tuple(i for i, t in enumerate(tensors) if t.requires_grad)
+        runner = self._runner(state.training, wrt, tensors)
+        seeds = random.reserve(runner.plan.num_seeds) if runner.plan.num_seeds else ()
+        if wrt:
+            results = TapeNode.apply(self, runner, seeds, *tensors)
+        else:
+            with torch.no_grad():
+                results = runner.forward.run([t.detach() if t.requires_grad else t for t in tensors], seeds)
+                self._write_back(runner, results, tensors)
+                results = results[:runner.num_outputs]
+        return [NDArray._wrap(t, context) for t in results]
+
+    def _runner(self, training: bool, wrt: tuple[int, ...], tensors: Sequence[torch.Tensor]) -> Runner:
+        key: tuple = (training, wrt)
+        if self._needs_types:
+            key += tuple((t.shape, t.dtype) for t in tensors)
+        runner = self._runners.get(key)
+        if runner is None:
+            known = {n.name: TensorType(tuple(t.shape), DTYPE_NAMES[t.dtype])
+                     for n, t in zip(self.graph.inputs, tensors, strict=True)} if self._needs_types else None
+            nodes = [self.graph.inputs[i] for i in wrt]
+            plan = (training_plan(self.graph, training, nodes, self.flags["mirror"], known) if wrt
+                    else inference_plan(self.graph, training, known))
+            runner = self._runners[key] = Runner(plan, self.flags["backend"])
+        return runner
+
+    @staticmethod
+    def _write_back(runner: Runner, results: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]) -> None:
+        """Overwrite the auxiliary states with their new values."""
+        for position, new in zip(runner.updated, results[runner.num_outputs:], strict=False):
+            inputs[position].detach().copy_(new)
+
+
+class TapeNode(torch.autograd.Function):
+    """A CachedOp's call on torch's tape: forward and backward run the two programs."""
+
+    @staticmethod
+    def forward(ctx: Any, cached: CachedOp, runner: Runner, seeds: Sequence[int], *tensors: torch.Tensor):
+        results = runner.forward.run(list(tensors), seeds)
+        cached._write_back(runner, results, tensors)
+        outputs = tuple(results[:runner.num_outputs])
+        written = set(runner.updated)
+        ctx.save_for_backward(*(t for i, t in enumerate(tensors) if i not in written))
+        ctx.written = {i: tensors[i] for i in written}
+        ctx.residuals = results[runner.num_outputs + len(runner.updated):]
+        ctx.runner, ctx.seeds, ctx.cached = runner, seeds, cached
+        ctx.mark_non_differentiable(*(t for t in outputs if not t.is_floating_point()))
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *douts: torch.Tensor):
+        runner: Runner = ctx.runner
+        tensors = _merge_inputs(ctx.saved_tensors, ctx.written)
+        if torch.is_grad_enabled():
+            grads = _differentiable_backward(runner, tensors, ctx.seeds, douts)
+        else:
+            if ctx.residuals is None:
+                raise GraphError("backward: this hybridized block was already differentiated; got a second backward; "
+                                 "pass retain_graph=True to the first one")
+            values = [*douts, *ctx.residuals, *(tensors[i] for i in runner.saved_inputs)]
+            if not state.retain_graph:
+                ctx.residuals = None
+            grads = runner.backward.run(values, ctx.seeds)
+        result: list = [None] * (3 + len(tensors))
+        rest = iter(grads)
+        for position, value in zip(runner.wrt, runner.plan.grads, strict=True):
+            result[3 + position] = torch.zeros_like(tensors[position]) if value is None else next(rest)
+        return tuple(result)
+
+
+def _merge_inputs(saved: Sequence[torch.Tensor], written: Mapping[int, torch.Tensor]) -> list[torch.Tensor]:
+    rest = iter(saved)
+    return [written[i] if i in written else next(rest) for i in range(len(saved) + len(written))]
+
+
+def _differentiable_backward(runner: Runner, tensors: Sequence[torch.Tensor], seeds: Sequence[int],
+                             douts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Gradients that can be differentiated again (create_graph): the forward kernels once more under torch's tape."""
+    outputs = runner.forward.run(list(tensors), seeds)[:runner.num_outputs]
+    pairs = [(o, d) for o, d in zip(outputs, douts, strict=True) if o.requires_grad]
+    wanted = [tensors[p] for p, v in zip(runner.wrt, runner.plan.grads, strict=True) if v is not None]
+    grads = torch.autograd.grad([o for o, _ in pairs], wanted, [d for _, d in pairs], create_graph=True,
+                                allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(wanted, grads, strict=True)]

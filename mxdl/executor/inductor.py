@@ -1,0 +1,36 @@
+"""``hybridize(backend="inductor")``: a program handed to torch.compile."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ..errors import NotBuiltError
+from .program import Program
+
+
+class CompiledProgram:
+    """A program compiled by torch.compile (Inductor) at its first run; the same interface as `Program`."""
+
+    __slots__ = ("_function", "inputs", "outputs", "steps")
+
+    def __init__(self, program: Program):
+        random = [step.node for step in program.steps if step.seed >= 0]
+        if random:
+            raise NotBuiltError(f"hybridize(backend='inductor'): operators that draw random numbers are not built "
+                                f"for it; got {random[0]}; use the default backend for this block")
+        self.inputs, self.outputs, self.steps = program.inputs, program.outputs, program.steps
+
+        def straight_line(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(program.run(list(tensors)))
+        self._function = torch.compile(straight_line, backend="inductor", dynamic=False)
+
+    def run(self, tensors: list[torch.Tensor], seeds: Sequence[int] = ()) -> list[torch.Tensor]:
+        """As `Program.run`; `tensors` is emptied."""
+        results = self._function(*tensors)
+        tensors.clear()
+        return list(results)
+
+
+def wrap(program: Program) -> CompiledProgram:
+    return CompiledProgram(program)

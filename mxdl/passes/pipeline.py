@@ -1,0 +1,112 @@
+"""The pipeline, in one place: which passes turn a traced graph into the programs that run."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from .. import config
+from ..graph import Graph, Node, Value, variable
+from ..graph.verify import verify
+from ..types import TensorType
+from .gradient import gradient
+from .infer_types import Types, infer_types
+from .merge import merge
+from .mirror import keep_rule, mirror
+from .rewrite import rebuild
+from .schedule import schedule
+from .simplify import simplify
+from .specialize import specialize
+
+#: passes over the forward graph, once it is known whether it trains
+FORWARD_PASSES: tuple[Callable[[Graph], Graph], ...] = (simplify, merge)
+#: passes over forward and backward together
+JOINT_PASSES: tuple[Callable[[Graph], Graph], ...] = (merge,)
+
+
+class Plan(NamedTuple):
+    """What to run forward and backward.
+
+    outputs: the user's outputs.   updates: new values of the variables `updated`.   saved: forward values that the
+    backward program takes.   heads: variables for the outputs' gradients.   grads: gradient of each variable of
+    `wrt`, None where it is zero.   num_seeds: random nodes.
+    """
+
+    inputs: tuple[Node, ...]
+    outputs: tuple[Value, ...]
+    updated: tuple[Node, ...]
+    updates: tuple[Value, ...]
+    num_seeds: int
+    wrt: tuple[Node, ...] = ()
+    heads: tuple[Value, ...] = ()
+    grads: tuple[Value | None, ...] = ()
+    saved: tuple[Value, ...] = ()
+
+
+def inference_plan(graph: Graph, training: bool, known: Mapping[str, TensorType] | None = None) -> Plan:
+    """A forward-only plan.  `known` (types of the variables) is needed where creation shapes are unknown."""
+    prepared, updated, num_seeds = _prepare(graph, training, known)
+    n = len(graph.outputs)
+    return Plan(graph.inputs, prepared.outputs[:n], updated, prepared.outputs[n:], num_seeds)
+
+
+def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror_mode: object = False,
+                  known: Mapping[str, TensorType] | None = None) -> Plan:
+    """Forward and backward: gradients of the variables `wrt`, recomputing what `mirror_mode` says."""
+    prepared, updated, num_seeds = _prepare(graph, training, known)
+    n = len(graph.outputs)
+    heads = tuple(variable(f"head_gradient{i}") for i in range(n))
+    grads = gradient(Graph(prepared.outputs[:n], graph.inputs), heads, wrt)
+    reached = [node for node in wrt if node in grads]
+    joint = Graph([*prepared.outputs, *(grads[node] for node in reached)],
+                  [*graph.inputs, *(h.node for h in heads)])
+    joint = _run(JOINT_PASSES, joint)
+    m = len(prepared.outputs)
+    outputs, updates, values = joint.outputs[:n], joint.outputs[n:m], list(joint.outputs[m:])
+    forward = schedule([*outputs, *updates], [])
+    types = infer_types(prepared, known) if mirror_mode == "sqrt" and known is not None else None
+    keep = keep_rule(mirror_mode, forward, types)
+    if keep is not None:
+        values = mirror(forward, values, keep)
+    by_node = dict(zip(reached, values, strict=True))
+    return Plan(graph.inputs, outputs, updated, updates, num_seeds, tuple(wrt), heads,
+                tuple(by_node.get(node) for node in wrt), _saved(forward, values))
+
+
+def _prepare(graph: Graph, training: bool, known: Mapping[str, TensorType] | None):
+    if known is not None:
+        graph = _fill_created(graph, infer_types(graph, known))
+    graph, updated, num_seeds = specialize(graph, training)
+    return _run(FORWARD_PASSES, graph), updated, num_seeds
+
+
+def _fill_created(graph: Graph, types: Types) -> Graph:
+    """Write the shapes that inference found for creation nodes of unknown length."""
+    if not types.created:
+        return graph
+    return rebuild(graph, lambda node: node if node not in types.created
+                   else node.replaced(attrs={**node.attrs, "shape": types.created[node]}))
+
+
+def _run(passes: Sequence[Callable[[Graph], Graph]], graph: Graph) -> Graph:
+    for one in passes:
+        graph = one(graph)
+        if config.verify_passes():
+            verify(graph)
+    return graph
+
+
+def _saved(forward: Sequence[Node], grads: Sequence[Value]) -> tuple[Value, ...]:
+    """Forward values, and variables of the graph, that the backward pass reads."""
+    computed = set(forward)
+    saved: dict[Value, None] = {}
+    seen: set[Node] = set()
+    stack = list(grads)
+    while stack:
+        value = stack.pop()
+        node = value.node
+        if node in computed:
+            saved[value] = None
+        elif node not in seen:
+            seen.add(node)
+            stack.extend(node.inputs)
+    return tuple(saved)
