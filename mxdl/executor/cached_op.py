@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from .. import random
 from ..autograd.state import state
 from ..errors import GraphError
 from ..graph import Graph, Node, Value
 from ..ndarray.ndarray import NDArray
 from ..passes.pipeline import Plan, inference_plan, training_plan
+from ..random import reserve
 from ..types import DTYPE_NAMES, TensorType
 from . import inductor
 from .program import Program
@@ -99,7 +99,7 @@ class CachedOp:
         if state.recording:
             wrt = tuple(i for i, t in enumerate(tensors) if t.requires_grad)
         runner = self._runner(state.training, wrt, tensors)
-        seeds = random.reserve(runner.plan.num_seeds) if runner.plan.num_seeds else ()
+        seeds = reserve(runner.plan.num_seeds) if runner.plan.num_seeds else ()
         if wrt:
             results = TapeNode.apply(self, runner, seeds, *tensors)
         else:
