@@ -241,6 +241,15 @@ def adagrad(weights: Tensors, grads: Tensors, histories: Tensors, *, lr: float, 
     torch._foreach_addcdiv_(weights, grads, roots, value=-lr)
 
 
+def group_adagrad(weights: Tensors, grads: Tensors, histories: Tensors, *, lr: float, epsilon: float = 1e-5,
+                  rescale_grad: float = 1.0, clip: float | None = None) -> None:
+    """One rate a row: history += mean of grad ** 2 over the row;  weight -= lr * grad / sqrt(history + epsilon).
+    weights, grads: T[N, ...];  histories: T[N, 1, ...]"""
+    for weight, grad, history in zip(weights, scaled(grads, rescale_grad, clip), histories, strict=True):
+        history += grad.square().mean(dim=tuple(range(1, grad.dim())), keepdim=True)
+        weight.addcdiv_(grad, (history + epsilon).sqrt_(), value=-lr)
+
+
 def adadelta(weights: Tensors, grads: Tensors, squares: Tensors, deltas: Tensors, *, rho: float = 0.9,
              epsilon: float = 1e-5, wd: float = 0.0, rescale_grad: float = 1.0, clip: float | None = None) -> None:
     """n = average of grad ** 2;  step = grad * sqrt(delta + epsilon) / sqrt(n + epsilon);
