@@ -117,7 +117,7 @@ def adamw(weights: Tensors, grads: Tensors, means: Tensors, variances: Tensors, 
 def rmsprop(weights: Tensors, grads: Tensors, squares: Tensors, *, lr: float, gamma1: float = 0.95,
             epsilon: float = 1e-8, wd: float = 0.0, rescale_grad: float = 1.0, clip: float | None = None,
             clip_weights: float | None = None) -> None:
-    """n = average of g ** 2;  weight -= lr * g / sqrt(n + epsilon);  weight held within [-clip_weights, clip_weights]"""
+    """n = average of g ** 2;  weight -= lr * g / sqrt(n + epsilon);  weight held within +-clip_weights"""
     grads = decayed(weights, grads, wd, rescale_grad, clip)
     blend_squares(squares, grads, gamma1)
     roots = torch._foreach_add(squares, epsilon)
