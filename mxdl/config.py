@@ -24,3 +24,16 @@ def keep_large_blocks() -> bool:
 def verify_passes() -> bool:
     """MXDL_VERIFY_PASSES: 1 verifies the graph after every pass (the tests do).  Default: 0"""
     return os.environ.get("MXDL_VERIFY_PASSES", "0") == "1"
+
+
+def thread_variables() -> dict[str, str]:
+    """OMP_NUM_THREADS, MKL_NUM_THREADS, OMP_WAIT_POLICY, GOMP_SPINCOUNT, KMP_BLOCKTIME, where set: the OpenMP runtimes
+    read them; `mxdl doctor` shows them.  Default: unset
+    """
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def compiler() -> str:
+    """CC: the C compiler that builds an exported file.  Default: cc"""
+    return os.environ.get("CC") or "cc"

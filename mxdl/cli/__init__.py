@@ -1,0 +1,1 @@
+"""The command `mxdl`: one file a command, and no logic worth importing."""

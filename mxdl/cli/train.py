@@ -1,0 +1,88 @@
+"""Train a recipe:  mxdl train vision/lenet_digits train.epochs=5 optimizer=sgd optimizer.momentum=0.9
+
+RECIPE is a name that `mxdl list` shows, a YAML file, or (with --resume) the folder of a run.  Each key=value replaces a
+value of the recipe, ~key goes back to the default; `mxdl describe RECIPE` shows all keys.  Ctrl-C saves and says how
+to resume; a resumed run gives the same bits as one that was never stopped.
+"""
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+NAME = "train"
+SUMMARY = "train a recipe, or resume a run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name or file, or a run's folder")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="values that replace the recipe's")
+    parser.add_argument("--config", metavar="FILE", type=Path, action="append", default=[],
+                        help="a YAML file laid over the recipe (may be given several times)")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="the run's folder (default: runs/<recipe>-<time>)")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on where the run stopped; starts one where there is none")
+    parser.add_argument("--check", action="store_true",
+                        help="fail (exit code 1) when the recipe's expected metric is missed")
+    parser.add_argument("--dry-run", action="store_true", help="build everything and train two steps on synthetic data")
+    parser.add_argument("--quiet", action="store_true", help="print the result only")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    from mxdl.recipes import catalog
+    from mxdl.recipes.resolve import resolve
+    from mxdl.recipes.run import Run, default_folder
+
+    if Run.is_one(args.recipe):
+        return _resume_folder(args, Run.open(args.recipe))
+    name, path = catalog.find(args.recipe)
+    resolved = resolve(path, name, args.overrides, args.config)
+    if args.dry_run:
+        return _dry_run(args, resolved)
+    if args.resume and args.out and Run.is_one(args.out):
+        return _resume_folder(args, Run.open(args.out))
+    return _train(args, resolved, Run.create(args.out or default_folder(name), resolved), resume=False)
+
+
+def _resume_folder(args, run) -> int:
+    from mxdl.cli.main import Usage
+    from mxdl.recipes.checkpoint import Checkpoints
+    if not args.resume:
+        raise Usage(f"{run.folder} is a run; go on with it by: mxdl train {run.folder} --resume")
+    resolved = run.resolved(args.overrides, args.config)
+    return _train(args, resolved, run, resume=Checkpoints(run.path("checkpoints")).has_any())
+
+
+def _train(args, resolved, run, resume: bool) -> int:
+    from mxdl.recipes.evaluate import ExpectationMissed, missed
+    from mxdl.recipes.progress import Progress, figures
+    from mxdl.recipes.train import train
+    mode = "json" if args.json else "quiet" if args.quiet else "auto"
+    progress = Progress(mode, resolved.recipe.log.every, run.log)
+    try:
+        record = train(resolved, run, progress, resume)
+    except BaseException as error:
+        run.log(f"{type(error).__name__}: {error}")
+        raise
+    short = missed(resolved, record["valid"])
+    if args.json:
+        progress.event("end", run=str(run.folder), **record, expected=not short)
+    else:
+        print(f"{resolved.name}: {figures(record['valid'])} on the held-out data, in {run.folder}")
+    if args.check and short:
+        raise ExpectationMissed(short)
+    return 0
+
+
+def _dry_run(args, resolved) -> int:
+    from mxdl.recipes.progress import figures
+    from mxdl.recipes.train import dry_run
+    with tempfile.TemporaryDirectory() as folder:
+        found = dry_run(resolved, Path(folder))
+    if args.json:
+        print(json.dumps({"event": "dry_run", "recipe": resolved.name, **found}))
+    elif not args.quiet:
+        print(f"{resolved.name}: two steps on synthetic data: {found['parameters']:,} parameters, "
+              f"loss {found['loss']:.4f}, {figures(found['valid'])} held out, {found['seconds']:.2f} s, "
+              f"{found['memory_mb']:,.0f} MB")
+    return 0

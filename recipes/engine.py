@@ -1,0 +1,156 @@
+"""A net with its optimizer on its devices: one step, one evaluation, saving and loading its arrays."""
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mxdl as mx
+from mxdl.errors import MXNetError
+
+from .components import build
+from .schema import Recipe, Train
+from .task import Batch, Task, generator
+
+Sums = dict[str, tuple[float, float]]
+
+
+class NotFinite(MXNetError, FloatingPointError):
+    """The loss became NaN or infinite.  Fix: a smaller learning rate, a warm-up, or train.clip_norm."""
+
+
+def contexts(names: tuple[str, ...]) -> list:
+    """The devices that `train.devices` names.  Raises MXNetError for one that is not here."""
+    found = []
+    for name in names:
+        kind, _, number = name.partition("(")
+        if name == "auto":
+            found.append(mx.gpu(0) if mx.num_gpus() else mx.cpu(0))
+        elif kind in ("cpu", "gpu") and (not number or number.rstrip(")").isdigit()):
+            found.append(mx.Context(kind, int(number.rstrip(")") or 0)))
+        else:
+            raise MXNetError(f"train.devices: not a device; got {name!r}; use auto, cpu, gpu(0), ...")
+        if found[-1].device_type == "gpu" and found[-1].device_id >= mx.num_gpus():
+            raise MXNetError(f"train.devices: {found[-1]} is not here; this machine has {mx.num_gpus()} GPUs")
+    return found
+
+
+def seed_everything(*seeds: int) -> None:
+    """Makes all randomness from here on a function of `seeds`: called before each step, so nothing has to be saved."""
+    number = int(generator(*seeds).integers(2**31))
+    mx.random.seed(number)
+    np.random.seed(number)
+
+
+def add(sums: Sums, more: Sums) -> None:
+    for name, (total, count) in more.items():
+        old_total, old_count = sums.get(name, (0.0, 0.0))
+        sums[name] = (old_total + total, old_count + count)
+
+
+def means(sums: Sums) -> dict[str, float]:
+    return {name: total / count if count else float("nan") for name, (total, count) in sums.items()}
+
+
+def place(batch: Batch, devices: list, axis: int) -> list[tuple]:
+    """(data, label) arrays, one pair a device that gets some, divided along `axis`."""
+    return [tuple(mx.nd.array(piece, ctx=context, dtype=piece.dtype) for piece in pair)
+            for context, *pair in zip(devices, np.array_split(batch.data, len(devices), axis),
+                                      np.array_split(batch.label, len(devices), axis), strict=True) if pair[1].size]
+
+
+def example_inputs(task: Task, device) -> list:
+    """One input of the net as arrays."""
+    return [mx.nd.array(part, ctx=device, dtype=part.dtype) for part in task.example()]
+
+
+def make_net(task: Task, train: Train, devices: list, weights: Path | None = None):
+    """The task's net on its devices: every parameter made (or loaded), and hybridized if the recipe says so."""
+    seed_everything(task.recipe.seed)
+    net = task.build()
+    if weights:
+        net.load_parameters(str(weights), ctx=devices)
+    else:
+        net.initialize(task.initializer(), ctx=devices)
+    net(*example_inputs(task, devices[0]))  # the shapes of all parameters are known from here on
+    if train.hybridize:
+        net.hybridize(static_alloc=train.static, static_shape=train.static, mirror=train.mirror)
+    return net
+
+
+class Engine:
+    """Runs the steps of a task."""
+
+    def __init__(self, task: Task, recipe: Recipe, devices: list):
+        self.task, self.recipe, self.devices = task, recipe, devices
+        self.net = make_net(task, recipe.train, devices)
+        optimizer = build("optimizer", recipe.optimizer)
+        epoch_steps = task.num_batches("train")
+        self.rate = build("schedule", recipe.schedule, optimizer.learning_rate, epoch_steps, recipe.train.epochs)
+        store = None if recipe.train.kvstore == "none" else recipe.train.kvstore
+        self.trainer = mx.gluon.Trainer(self.net.collect_params(), optimizer, kvstore=store,
+                                        update_on_kvstore=False if recipe.train.clip_norm else None)
+
+    def step(self, number: int, batch: Batch) -> tuple[list, Sums]:
+        """One update of the weights.  Returns the losses, one a device and not yet read, and the other measures."""
+        seed_everything(self.recipe.seed, number)
+        self.trainer.set_learning_rate(self.rate(number))
+        losses, sums = [], {}
+        for slot, (data, label) in enumerate(place(batch, self.devices, self.task.batch_axis)):
+            with mx.autograd.record():
+                loss, outputs = self.task.loss(self.net, data, label, slot)
+            loss.backward()
+            losses.append(loss)
+            add(sums, self.task.measure(outputs, label))
+        if self.recipe.train.clip_norm:
+            self._clipped_update(batch.size)
+        else:
+            self.trainer.step(batch.size)
+        return losses, sums
+
+    def _clipped_update(self, size: int) -> None:
+        self.trainer.allreduce_grads()
+        weights = [p for p in self.net.collect_params().values() if p.grad_req != "null"]
+        for context in self.devices:
+            mx.gluon.utils.clip_global_norm([p.grad(context) for p in weights], self.recipe.train.clip_norm * size,
+                                            check_isfinite=False)
+        self.trainer.update(size)
+
+    def evaluate(self, split: str = "valid") -> dict[str, float]:
+        """The task's report over a whole split."""
+        return evaluate(self.task, self.net, self.devices, split)
+
+    def first_not_finite(self) -> str:
+        """The first parameter whose gradient or value is not finite, in the order of the net."""
+        for name, parameter in self.net.collect_params().items():
+            arrays = {"value": parameter.data(self.devices[0])}
+            if parameter.grad_req != "null":
+                arrays["gradient"] = parameter.grad(self.devices[0])
+            for what, array in arrays.items():
+                if not np.isfinite(array.asnumpy()).all():
+                    return f"the {what} of {name}"
+        return "none of the parameters or gradients, so the loss itself"
+
+    def write(self, folder: Path) -> None:
+        """The arrays of a checkpoint."""
+        self.net.save_parameters(str(folder / "model.params"))
+        self.trainer.save_states(str(folder / "trainer.states"))
+        if carried := self.task.carried():
+            mx.nd.save(str(folder / "carried.params"), carried)
+
+    def read(self, folder: Path) -> dict[str, Any]:
+        """Takes back what `write` wrote; returns the carried arrays, which `Task.restore` wants within an epoch."""
+        self.net.load_parameters(str(folder / "model.params"), ctx=self.devices)
+        self.trainer.load_states(str(folder / "trainer.states"))
+        carried = folder / "carried.params"
+        return mx.nd.load(str(carried)) if carried.exists() else {}
+
+
+def evaluate(task: Task, net, devices: list, split: str) -> dict[str, float]:
+    """The task's report over a whole split."""
+    sums: Sums = {}
+    task.start_epoch(net, task.recipe.train.batch_size, devices)
+    for batch in task.batches(split, 0):
+        for slot, (data, label) in enumerate(place(batch, devices, task.batch_axis)):
+            loss, outputs = task.loss(net, data, label, slot)
+            add(sums, {"loss": (float(loss.asscalar()), float(label.size)), **task.measure(outputs, label)})
+    return task.report(means(sums))

@@ -1,0 +1,73 @@
+"""Every key of a recipe, its type, its default and its meaning.
+
+The sections task, model, data, optimizer and schedule hold the `name` of a registered component and that component's
+own options (see components.py); the rest is below.
+"""
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from .check import NonNegative, Positive, Range
+
+SECTIONS = ("task", "model", "data", "optimizer", "schedule")
+
+
+def key(default, meaning: str):
+    """A field with its meaning, which `mxdl describe` prints."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component picked by name, with its options."""
+    name: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Train:
+    epochs: Positive = key(10, "passes over the training data")
+    batch_size: Positive = key(64, "examples (or parallel text streams) a step, over all devices together")
+    devices: list[str] = key(("auto",), "cpu, gpu(0), ...; auto is the first GPU where there is one, otherwise cpu")
+    hybridize: bool = key(True, "trace the net into a graph and run that")
+    mirror: bool | Literal["sqrt"] | str = key(
+        False, 'memory mirroring: false, true (recompute cheap operators), sqrt, or a budget such as "4GB"')
+    static: bool = key(True, "keep the buffers of the hybridized net between calls (static_alloc, static_shape)")
+    kvstore: Literal["local", "device", "none"] = key("local", "where gradients are summed and weights updated")
+    clip_norm: NonNegative = key(0.0, "largest norm of the gradient of the mean loss; 0 is no clipping")
+    check_nan: bool = key(True, "stop at the first loss that is not finite")
+
+
+@dataclass(frozen=True)
+class Log:
+    every: NonNegative = key(1.0, "seconds between two updates of the progress line")
+    tensorboard: bool = key(False, "also write TensorBoard event files (needs the package tensorboard)")
+    plot: bool = key(True, "draw metrics.png at the end (where matplotlib is installed)")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    every: Annotated[int, Range(at_least=0)] = key(1, "epochs between two checkpoints; 0 is only at the end")
+    keep: Positive = key(1, "how many of the latest to keep, beside the best")
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What a full run should reach; `mxdl train --check` fails when it does not."""
+    metric: str = key("", "a measure of the task, on the held-out data")
+    value: float | None = key(None, "the figure measured when the recipe was written")
+    tolerance: NonNegative = key(0.0, "how much worse than `value` still passes")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    task: Choice
+    model: Choice
+    data: Choice
+    optimizer: Choice
+    schedule: Choice
+    summary: str = key("", "one line for `mxdl list`")
+    seed: Annotated[int, Range(at_least=0)] = key(1, "of everything random")
+    train: Train = field(default_factory=Train)
+    log: Log = field(default_factory=Log)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    expect: Expect = field(default_factory=Expect)

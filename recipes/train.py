@@ -1,0 +1,200 @@
+"""The training loop, written once for every task."""
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mxdl.errors import MXNetError
+
+from .checkpoint import LAST, Checkpoints
+from .components import build
+from .engine import Engine, NotFinite, Sums, add, contexts, means
+from .metrics import Metrics, PlotMissing, plot, read
+from .progress import Progress, memory_bytes
+from .resolve import Resolved
+from .run import Run
+from .task import Task
+
+
+class Interrupted(MXNetError):
+    """Ctrl-C or SIGTERM: the state is saved.  `code` is the exit code that tells so."""
+
+    def __init__(self, text: str, code: int):
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass
+class State:
+    """Where a run stands: all that a checkpoint holds beside arrays.  Randomness is derived from it."""
+    step: int = 0             # updates made
+    epoch: int = 0            # epochs finished
+    batch: int = 0            # batches made of the epoch under way
+    sums: Sums = field(default_factory=dict)
+    best: float | None = None
+    seconds: float = 0.0      # of training so far, over all parts of a resumed run
+
+
+@contextlib.contextmanager
+def catching_signals() -> Iterator[list[int]]:
+    """A list that gets the number of a SIGINT or SIGTERM; the second one ends the process as usual."""
+    caught: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def note(number, _frame):
+        caught.append(number)
+        for each in numbers:
+            signal.signal(each, old[each])
+
+    try:
+        old = {number: signal.signal(number, note) for number in numbers}
+    except ValueError:  # not the main thread: signals are somebody else's
+        yield caught
+        return
+    try:
+        yield caught
+    finally:
+        for number in numbers:
+            signal.signal(number, old[number])
+
+
+class Loop:
+    """One run: its engine, state, files and reports."""
+
+    def __init__(self, task: Task, resolved: Resolved, run: Run, progress: Progress, resume: bool):
+        self.task, self.recipe, self.run, self.progress = task, resolved.recipe, run, progress
+        self.engine = Engine(task, self.recipe, contexts(self.recipe.train.devices))
+        self.checkpoints = Checkpoints(run.path("checkpoints"), self.recipe.checkpoint.keep)
+        self.state, self._carried = State(), {}
+        if resume:
+            folder = self.checkpoints.find(LAST)
+            saved = self.checkpoints.state(folder)
+            self.state = State(**{**saved, "sums": {name: tuple(pair) for name, pair in saved["sums"].items()}})
+            self._carried = self.engine.read(folder)
+        self.metrics = Metrics(run, self.recipe.log.tensorboard, self.state.step)
+        self._began = time.monotonic() - self.state.seconds
+        self._pending: tuple[list, float] | None = None
+
+    def save(self, best: bool = False) -> None:
+        self._settle()
+        self.state.seconds = time.monotonic() - self._began
+        self.checkpoints.save(self.state.step, asdict(self.state), self.engine.write, best)
+
+    def _settle(self) -> None:
+        """Adds the loss of the step before.  Reading a loss one step late keeps a GPU busy meanwhile."""
+        if self._pending is None:
+            return
+        (losses, size), self._pending = self._pending, None
+        total = sum(float(loss.asscalar()) for loss in losses)
+        if self.recipe.train.check_nan and not math.isfinite(total):
+            raise NotFinite(f"the loss is {total} at step {self.state.step} (epoch {self.state.epoch + 1}); first not "
+                            f"finite: {self.engine.first_not_finite()}; lower optimizer.learning_rate, add "
+                            f"schedule.warmup_epochs or set train.clip_norm. The last checkpoint is from before")
+        add(self.state.sums, {"loss": (total, float(size))})
+
+    def run_epoch(self, caught: list[int]) -> float:
+        """Trains to the end of the epoch under way; returns words (pictures, ...) a second."""
+        state, batches = self.state, self.task.num_batches("train")
+        self.task.start_epoch(self.engine.net, self.recipe.train.batch_size, self.engine.devices)
+        if self._carried:
+            self.task.restore(self._carried)
+            self._carried = {}
+        began, seen, first = time.monotonic(), 0, state.batch
+        for batch in self.task.batches("train", state.epoch, state.batch):
+            losses, sums = self.engine.step(state.step, batch)
+            self._settle()
+            self._pending = losses, batch.size
+            add(state.sums, sums)
+            state.step, state.batch, seen = state.step + 1, state.batch + 1, seen + batch.size
+            if caught:
+                self._stop(caught[0])
+            if self.progress.due():
+                each = (time.monotonic() - began) / (state.batch - first)
+                left = batches * (self.recipe.train.epochs - state.epoch) - state.batch
+                self.progress.tick(f"epoch {state.epoch + 1}/{self.recipe.train.epochs}  {state.batch}/{batches}",
+                                   self.task.report(means({"loss": (0.0, 0.0), **state.sums})),
+                                   seen / (time.monotonic() - began), self.task.unit, left * each)
+        self._settle()
+        return seen / (time.monotonic() - began)
+
+    def _stop(self, number: int) -> None:
+        self.save()
+        raise Interrupted(f"stopped by {signal.Signals(number).name}; saved at step {self.state.step}; resume with:\n"
+                          f"  mxdl train {self.run.folder} --resume", 128 + number)
+
+    def finish_epoch(self, speed: float) -> dict[str, Any]:
+        """Evaluates, records and saves."""
+        state, epochs, every = self.state, self.recipe.train.epochs, self.recipe.checkpoint.every
+        trained = self.task.report(means(state.sums))
+        held_out = self.engine.evaluate()
+        state.epoch, state.batch, state.sums = state.epoch + 1, 0, {}
+        best_by = next(iter(self.task.measures))
+        best = self.task.better(best_by, held_out[best_by], state.best)
+        state.best = held_out[best_by] if best else state.best
+        seconds = time.monotonic() - self._began
+        record = {"epoch": state.epoch, "step": state.step, "rate": self.engine.rate(state.step - 1), "train": trained,
+                  "valid": held_out, "seconds": round(seconds, 3), "speed": round(speed, 1),
+                  "memory_mb": round(memory_bytes() / 2**20, 1)}
+        self.metrics.add(record)
+        self.progress.epoch(record, epochs, self.task.unit, seconds / state.epoch * (epochs - state.epoch))
+        if best or state.epoch == epochs or every and state.epoch % every == 0:
+            self.save(best)
+        return record
+
+    def run_all(self) -> dict[str, Any]:
+        """Trains to the last epoch; returns the last record."""
+        records = read(self.run)
+        with catching_signals() as caught:
+            while self.state.epoch < self.recipe.train.epochs:
+                records.append(self.finish_epoch(self.run_epoch(caught)))
+                if caught and self.state.epoch < self.recipe.train.epochs:
+                    self._stop(caught[0])
+        self.metrics.close()
+        if not records:
+            raise MXNetError(f"{self.run.folder}: nothing was trained")
+        return records[-1]
+
+
+def train(resolved: Resolved, run: Run, progress: Progress, resume: bool = False) -> dict[str, Any]:
+    """Trains a recipe in a run folder; returns the last epoch's record.
+
+    Raises DataMissing, NotFinite, Interrupted, OSError (a full disk), CheckpointMissing when there is none to resume.
+    """
+    task = build("task", resolved.recipe.task, resolved.recipe)
+    task.open()
+    run.write_info(facts=task.facts)
+    loop = Loop(task, resolved, run, progress, resume)
+    progress.event("start", run=str(run.folder), recipe=resolved.name, step=loop.state.step)
+    where = f"from step {loop.state.step} " if resume else ""
+    progress.say(f"{resolved.name}: training {where}in {run.folder} on {', '.join(map(str, loop.engine.devices))}")
+    record = loop.run_all()
+    if resolved.recipe.log.plot:
+        try:
+            plot(loop.metrics.records, resolved.name, run.path("metrics.png"))
+        except PlotMissing as error:
+            progress.say(str(error))
+    return record
+
+
+def dry_run(resolved: Resolved, folder: Path, steps: int = 2) -> dict[str, Any]:
+    """Builds everything, trains `steps` on synthetic data, evaluates, writes a checkpoint and reads it."""
+    task = build("task", resolved.recipe.task, resolved.recipe)
+    task.open(synthetic=True)
+    engine = Engine(task, resolved.recipe, contexts(resolved.recipe.train.devices))
+    task.start_epoch(engine.net, resolved.recipe.train.batch_size, engine.devices)
+    began = time.monotonic()
+    for number, batch in zip(range(steps), task.batches("train", 0), strict=False):
+        losses, _ = engine.step(number, batch)
+        total = sum(float(loss.asscalar()) for loss in losses) / batch.size
+        if not math.isfinite(total):
+            raise NotFinite(f"dry run: the loss is {total} at step {number}")
+    seconds = time.monotonic() - began
+    checkpoints = Checkpoints(folder)
+    engine.read(checkpoints.save(steps, asdict(State(step=steps)), engine.write, best=True))
+    count = sum(math.prod(p.shape) for p in engine.net.collect_params().values())
+    return {"parameters": count, "loss": total, "seconds": round(seconds, 3), "valid": engine.evaluate(),
+            "memory_mb": round(memory_bytes() / 2**20, 1)}

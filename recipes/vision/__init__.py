@@ -1,0 +1,4 @@
+"""Pictures: classification."""
+from . import classification, datasets, models
+
+__all__ = ["classification", "datasets", "models"]

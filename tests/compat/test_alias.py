@@ -1,0 +1,42 @@
+"""`import mxnet` gives mxdl after install(), in every spelling that scripts use."""
+import subprocess
+import sys
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_submodules_are_the_same_objects():
+    done = run("from mxdl import compat; compat.install(); compat.install()\n"
+               "import mxnet as mx, mxdl, mxnet.kv, mxnet.errors\n"
+               "from mxnet import kvstore\nfrom mxnet.errors import MXNetError\n"
+               "assert mx is mxdl and kvstore is mxdl.kvstore and mxnet.kv is mxdl.kvstore\n"
+               "assert MXNetError is mxdl.MXNetError and mxdl.errors.__spec__.name == 'mxdl.errors'\n")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_module_that_is_not_there():
+    done = run("from mxdl import compat; compat.install()\nimport mxnet.notebook.callback\n")
+    assert "mxnet.notebook" in done.stderr and "mxdl has no such module" in done.stderr
+
+
+def test_uninstall_takes_it_away():
+    done = run("from mxdl import compat; compat.install(); import mxnet, sys; compat.uninstall()\n"
+               "assert 'mxnet' not in sys.modules and not compat.installed()\n")
+    assert done.returncode == 0, done.stderr
+
+
+def test_refuses_when_the_real_one_is_imported():
+    done = run("import sys, types; real = sys.modules['mxnet'] = types.ModuleType('mxnet'); real.__file__ = 'real'\n"
+               "from mxdl import compat\ncompat.install()\n")
+    assert "the real mxnet is already imported (from real)" in done.stderr
+
+
+def test_run_gives_a_script_its_own_arguments(tmp_path):
+    script = tmp_path / "old.py"
+    script.write_text("import sys, mxnet, beside\nprint(mxnet.__name__, sys.argv[1:], beside.x, __name__)\n")
+    (tmp_path / "beside.py").write_text("x = 1\n")
+    done = subprocess.run([sys.executable, "-m", "mxdl.cli.main", "run", str(script), "--lr", "3"],
+                          capture_output=True, text=True)
+    assert done.stdout == "mxdl ['--lr', '3'] 1 __main__\n", done.stderr
