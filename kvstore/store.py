@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 from .errors import KVStoreError, StoreNotBuiltError
-from .keys import Key
+
 
 #: Parts of MXNet's store names that mean a store this package does not have yet.
 NOT_BUILT = ("dist", "nccl", "p3", "horovod", "byteps")
@@ -18,7 +18,7 @@ class Updater(Protocol):
     With ``takes_lists`` true it is called once a push, with lists of keys, gradients and weights.
     """
 
-    def __call__(self, key: Key, grad: Any, weight: Any) -> None: ...
+    def __call__(self, key: Any, grad: Any, weight: Any) -> None: ...
 
 
 class KVStoreBase:
