@@ -20,6 +20,13 @@ def mxnet():
     reference.close()
 
 
+@pytest.fixture
+def same_as_mxnet(mxnet):
+    """A function that runs source text on mxdl and on MXNet and asserts that `result` agrees (tests/parity/both.py)."""
+    from tests.parity.both import Both
+    return Both(mxnet)
+
+
 @pytest.fixture(autouse=True)
 def same_seeds():
     """Global generators start each test in the same state, whatever ran before and in whichever process."""

@@ -1,4 +1,4 @@
-"""Compare arrays of mxdl with arrays of MXNet and say in one line what differs."""
+"""Compare arrays, and nests of arrays, of mxdl with those of MXNet and say in one line what differs."""
 from __future__ import annotations
 
 import numpy as np
@@ -38,3 +38,27 @@ def difference(what: str, ours: np.ndarray, theirs: np.ndarray, tolerance: float
     worst = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error)), error.shape)
     return (f"{what}: {int(wrong.sum())} of {wrong.size} elements differ, most at {tuple(map(int, worst))}: "
             f"{ours[worst]!r} is {theirs[worst]!r} in MXNet")
+
+
+def differences(what: str, ours, theirs, tolerance: float | None = None) -> list[str]:
+    """All that differs between two nests of dict, list, array, number and text; numbers compare as float64."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        if list(ours) != list(theirs):
+            return [f"{what}: keys {list(ours)} are {list(theirs)} in MXNet"]
+        return [line for key in theirs for line in differences(f"{what}[{key!r}]", ours[key], theirs[key], tolerance)]
+    if isinstance(theirs, list) and isinstance(ours, (list, tuple)):
+        if len(ours) != len(theirs):
+            return [f"{what}: {len(ours)} items are {len(theirs)} in MXNet"]
+        return [line for i, pair in enumerate(zip(ours, theirs, strict=True))
+                for line in differences(f"{what}[{i}]", *pair, tolerance)]
+    if _is_number(ours) and _is_number(theirs):
+        ours, theirs = np.float64(ours), np.float64(theirs)
+        tolerance = max(tolerance or 0.0, RELATIVE["float64"])
+    if isinstance(ours, (np.ndarray, np.generic)) and isinstance(theirs, (np.ndarray, np.generic)):
+        line = difference(what, np.asarray(ours), np.asarray(theirs), tolerance)
+        return [line] if line else []
+    return [] if type(ours) is type(theirs) and ours == theirs else [f"{what}: {ours!r} is {theirs!r} in MXNet"]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
