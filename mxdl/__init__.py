@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import pkgutil
 
+from . import wiring
+
 __version__ = "0.1.0"
 
 # MXNet's short names of whole modules.
@@ -19,6 +21,8 @@ _OBJECTS = {
     "Context": "context", "cpu": "context", "gpu": "context", "cpu_pinned": "context", "num_gpus": "context",
     "current_context": "context", "MXNetError": "errors", "AttrScope": "attribute",
 }
+
+wiring.connect("bind", "mxdl.executor.bound:bind")
 
 
 def __getattr__(name: str):

@@ -40,6 +40,10 @@ class NotBuiltError(MXNetError, NotImplementedError):
     """Something of MXNet's surface that mxdl does not have yet.  The message names the nearest thing that works."""
 
 
+class NotImplementedForSymbol(MXNetError, NotImplementedError):
+    """A symbol was asked for what only arrays have: numbers, a truth value.  Fix: run it first (`eval`, `bind`)."""
+
+
 class DeferredInitializationError(MXNetError):
     """A parameter was read before its shape is known.  Fix: run one forward pass, or give the shapes."""
 

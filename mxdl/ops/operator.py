@@ -68,7 +68,8 @@ class Operator:
     def __init__(self, name: str, kernel: Callable, *, aliases: Sequence[str] = (), traits: Traits | None = None,
                  samples: Sequence[Sample] = (), num_outputs: int | Callable[[Mapping], int] = 1,
                  num_visible: int | Callable[[Mapping], int] | None = None, updates: Mapping[int, str] | None = None,
-                 auxiliary: Sequence[str] = (), output_names: Sequence[str] = (), ignored: Sequence[str] = (),
+                 auxiliary: Sequence[str] = (), initializers: Mapping[str, str] | None = None,
+                 output_names: Sequence[str] = (), ignored: Sequence[str] = (),
                  parity: str | None = "", gradient: Rule | NotDifferentiable | None = None):
         self.name = name
         self.aliases = tuple(aliases)
@@ -81,6 +82,8 @@ class Operator:
         self.updates = dict(updates or {})
         #: inputs that are auxiliary states (running statistics), not arguments
         self.auxiliary = frozenset(auxiliary)
+        #: input name -> the ``__init__`` that a variable made for it carries, as MXNet writes it ('["zero", {}]')
+        self.initializers = dict(initializers or {})
         self._output_names = tuple(output_names)
         #: attributes that MXNet's files carry and that mean nothing here (cudnn_tune, workspace)
         self.ignored = frozenset(ignored)

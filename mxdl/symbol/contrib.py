@@ -1,0 +1,1 @@
+"""``mx.sym.contrib``: filled from the operator registry (see register.py)."""

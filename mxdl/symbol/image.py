@@ -1,0 +1,1 @@
+"""``mx.sym.image``: filled from the operator registry (see register.py)."""

@@ -1,0 +1,1 @@
+"""``mx.sym.linalg``: filled from the operator registry (see register.py)."""

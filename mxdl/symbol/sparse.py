@@ -1,0 +1,1 @@
+"""``mx.sym.sparse``: filled from the operator registry (see register.py)."""
