@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from typing import ClassVar
 
+
 class _Stack(threading.local):
     def __init__(self) -> None:
         self.scopes: list[AttrScope] = []

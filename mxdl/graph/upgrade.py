@@ -33,9 +33,12 @@ def _upgraded(content: Mapping[str, Any], version: int) -> dict[str, Any]:
            "heads": [_edge(head) for head in content["heads"]],
            "node_row_ptr": [int(n) for n in content.get("node_row_ptr", ())]}
     if version < _CURRENT:
-        _hide_attributes(top["nodes"])
+        for entry in top["nodes"]:
+            entry["attrs"] = {hidden_key(key): text for key, text in entry["attrs"].items()}
     if version < 900:
         _add_missing_inputs(top)
+    if version < _CURRENT:
+        _move_parameter_attributes(top["nodes"])
     if version < 904:
         _add_initializers(top["nodes"])
     if version < 905:
@@ -70,24 +73,21 @@ def _variable(nodes: list[dict], entry: Mapping[str, Any], position: int) -> dic
     return source if source["op"] == "null" else None
 
 
-def _hide_attributes(nodes: list[dict]) -> None:
-    """``lr_mult`` -> ``__lr_mult__``; an operator's ``weight_lr_mult`` goes to its input `weight`."""
+def _is_parameters(key: str) -> bool:
+    return not key.startswith("__") and key.endswith(tuple(f"_{hidden}" for hidden in HIDDEN_KEYS))
+
+
+def _move_parameter_attributes(nodes: list[dict]) -> None:
+    """An operator's ``weight_lr_mult`` becomes ``__lr_mult__`` of its input `weight`."""
     for entry in nodes:
-        entry["attrs"] = {hidden_key(key): text for key, text in entry["attrs"].items()}
-    for entry in nodes:
-        if entry["op"] == "null":
-            continue
-        for key in [k for k in entry["attrs"] if k.endswith(tuple(f"_{hidden}" for hidden in HIDDEN_KEYS))]:
+        keys = [key for key in entry["attrs"] if _is_parameters(key)] if entry["op"] != "null" else []
+        for key in keys:
             hidden = next(h for h in HIDDEN_KEYS if key.endswith(f"_{h}"))
-            for position, name in _named_inputs({**entry, "attrs": _without_hidden(entry["attrs"])}):
+            for position, name in _named_inputs(entry):
                 variable = _variable(nodes, entry, position)
                 if key == f"{name}_{hidden}" and variable is not None:
                     variable["attrs"][hidden_key(hidden)] = entry["attrs"].pop(key)
                     break
-
-
-def _without_hidden(attrs: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in attrs.items() if not k.startswith("__")}
 
 
 def _add_missing_inputs(top: dict[str, Any]) -> None:
@@ -99,8 +99,9 @@ def _add_missing_inputs(top: dict[str, Any]) -> None:
         for position, name in list(_named_inputs(entry)):
             if position >= given:
                 entry["inputs"].append([len(nodes), 0])
-                nodes.append({"op": "null", "name": f"{entry['name']}_{name}", "attrs": dict(entry["attrs"]),
-                              "inputs": [], "subgraphs": []})
+                own = {key: text for key, text in entry["attrs"].items() if not _is_parameters(key)}
+                nodes.append({"op": "null", "name": f"{entry['name']}_{name}", "attrs": own, "inputs": [],
+                              "subgraphs": []})
         moved.append(len(nodes))
         nodes.append(entry)
     top["nodes"], top["node_row_ptr"] = nodes, []

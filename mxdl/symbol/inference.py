@@ -66,5 +66,6 @@ def _named(symbol: Symbol, args: Sequence[Any], kwargs: Mapping[str, Any], where
     known = symbol.list_inputs()
     for name in given:
         if name not in known:
-            raise ShapeError(f"{where}: no such argument; got {name!r}; it has {', '.join(known)}{suggest(name, known)}")
+            raise ShapeError(f"{where}: no such argument; got {name!r}; it has {', '.join(known)}"
+                             f"{suggest(name, known)}")
     return {name: value for name, value in given.items() if value is not None}

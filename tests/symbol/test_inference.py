@@ -1,0 +1,38 @@
+"""Shapes and dtypes asked of a symbol."""
+import numpy as np
+import pytest
+
+import mxdl as mx
+from mxdl.errors import ShapeError
+
+
+def fc():
+    return mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=3, name="fc")
+
+
+def test_parameter_shapes_follow_from_the_data():
+    assert fc().infer_shape(data=(2, 5)) == ([(2, 5), (3, 5), (3,)], [(2, 3)], [])
+    assert fc().infer_shape((2, 5)) == ([(2, 5), (3, 5), (3,)], [(2, 3)], [])
+    hinted = mx.sym.FullyConnected(mx.sym.var("data", shape=(2, 4)), num_hidden=1)
+    assert hinted.infer_shape()[1] == [(2, 1)]
+
+
+def test_what_is_unknown_is_said_or_left_empty():
+    with pytest.warns(UserWarning, match="unknown: data, fc_weight, fc_bias"):
+        assert fc().infer_shape() == (None, None, None)
+    assert fc().infer_shape_partial() == ([(), (), ()], [()], [])
+
+
+def test_contradictions_name_the_node():
+    with pytest.raises(ShapeError, match="'fc'.*fc_weight"):
+        fc().infer_shape(data=(2, 5), fc_weight=(3, 4))
+    with pytest.raises(ShapeError, match="did you mean 'data'"):
+        fc().infer_shape(dat=(2, 5))
+
+
+def test_dtypes():
+    assert fc().infer_type(data="float16") == ([np.float16] * 3, [np.float16], [])
+    assert fc().infer_type("float64")[1] == [np.float64]
+    with pytest.warns(UserWarning):
+        assert fc().infer_type() == (None, None, None)
+    assert fc().infer_type_partial() == ([None] * 3, [None], [])
