@@ -1,7 +1,7 @@
 """What passes may know of an operator.  Passes decide by these traits, never by operator names."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -27,6 +27,7 @@ class Traits:
     layout: "spatial" where the operator works on N, C, spatial... and is faster or neutral in channels-last.
     commutative: the two inputs may be exchanged.
     identity: of the attributes with defaults (and `training`), whether the output is the first input unchanged.
+    shape_only: inputs of which only shape and dtype matter, so nobody needs to keep their values.
     """
 
     recompute: Recompute = CHEAP
@@ -36,3 +37,4 @@ class Traits:
     layout: str = ""
     commutative: bool = False
     identity: Callable[[Mapping[str, Any]], bool] | None = None
+    shape_only: Container[int] = ()

@@ -1,0 +1,165 @@
+"""Several arrays as one, one as several, and one repeated: Concat, stack, split, tile, repeat, Pad, add_n."""
+from __future__ import annotations
+
+import torch
+
+from ..errors import ShapeError
+from .create import zeros_like
+from .families import equal_shapes
+from .operator import operator
+from .samples import Sample
+from .traits import CHEAP, Traits
+
+COPY = Traits(recompute=CHEAP)
+VIEW = Traits(recompute=CHEAP, view=True)
+
+
+def one_or_all(parts) -> torch.Tensor | tuple[torch.Tensor, ...]:
+    """What a kernel returns for `parts`: a tensor alone stands without tuple."""
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def check_dtypes(name: str, data) -> None:
+    if any(x.dtype is not data[0].dtype for x in data):
+        raise ShapeError(f"{name}: inputs have different dtypes; got {', '.join(str(x.dtype)[6:] for x in data)}; "
+                         "cast them to one")
+
+
+@operator("Concat", aliases=("concat", "_sparse_concat", "_npi_concatenate", "_rnn_param_concat"), traits=COPY,
+          samples=[Sample((2, 1), (2, 3)), Sample((2, 3), (1, 3), (4, 3), dim=0), Sample((2, 3, 1), (2, 3, 2), dim=-1),
+                   Sample((2, 3))])
+def concat(*data, dim: int = 1):
+    """The inputs one after the other along axis `dim`.  data: T[..., C_i, ...]   out: T[..., sum of C_i, ...]"""
+    check_dtypes("Concat", data)
+    return torch.cat(data, dim)
+
+
+@operator("_backward_Concat", traits=Traits(recompute=CHEAP, view=True, shape_only=range(1, 1 << 30)), parity=None,
+          num_outputs=lambda attrs: attrs["count"])
+def concat_gradient(dout, *likes, dim: int, count: int):
+    """The part of `dout` that belongs to each of the `count` inputs.  outs: T[likes[i].shape]"""
+    return one_or_all(torch.split(dout, [x.shape[dim] for x in likes], dim))
+
+
+@concat.gradient
+def _(call):
+    grads = concat_gradient(call.douts[0], *call.inputs, dim=call.attrs["dim"], count=len(call.inputs))
+    return list(grads) if len(call.inputs) > 1 else [grads]
+
+
+@operator("stack", aliases=("_npi_stack",), traits=COPY,
+          samples=[Sample((2, 3), (2, 3)), Sample((2, 3), (2, 3), (2, 3), axis=1), Sample((2,), (2,), axis=-1),
+                   Sample((2, 3))])
+def stack(*data, axis: int = 0):
+    """The inputs along a new axis.  data: T[...]   out: T[..., number of inputs, ...]"""
+    check_dtypes("stack", data)
+    return torch.stack(data, axis)
+
+
+@operator("SliceChannel", aliases=("split",), traits=VIEW, num_outputs=lambda attrs: attrs["num_outputs"],
+          samples=[Sample((2, 6), num_outputs=3), Sample((2, 3, 4), num_outputs=2, axis=-1),
+                   Sample((2, 3, 4), num_outputs=3, squeeze_axis=True), Sample((2, 3), num_outputs=1)])
+def split(data, *, num_outputs: int, axis: int = 1, squeeze_axis: bool = False):
+    """data in `num_outputs` equal parts along `axis`; squeeze_axis drops an axis that is left with length 1.
+    data: T[..., C, ...]   outs: T[..., C / num_outputs, ...]"""
+    length = data.shape[axis]
+    if length % num_outputs or squeeze_axis and length != num_outputs:
+        raise ShapeError(f"SliceChannel: axis {axis} does not divide; got data{list(data.shape)}, num_outputs="
+                         f"{num_outputs}, squeeze_axis={squeeze_axis}; change num_outputs, or use split_v2")
+    if squeeze_axis:
+        return one_or_all(torch.unbind(data, axis))
+    size = length // num_outputs
+    return one_or_all([data.narrow(axis, i * size, size) for i in range(num_outputs)])
+
+
+@stack.gradient
+def _(call):
+    grads = split(call.douts[0], num_outputs=len(call.inputs), axis=call.attrs["axis"], squeeze_axis=True)
+    return list(grads) if len(call.inputs) > 1 else [grads]
+
+
+def joined(call, axis: int, squeezed: bool):
+    """The gradient of a split: its outputs' gradients put together, zeros where none flows."""
+    douts = [zeros_like(out) if dout is None else dout for out, dout in zip(call.outputs, call.douts, strict=True)]
+    return [stack(*douts, axis=axis) if squeezed else concat(*douts, dim=axis)]
+
+
+@split.gradient
+def _(call):
+    return joined(call, call.attrs["axis"], call.attrs["squeeze_axis"])
+
+
+@operator("_split_v2", aliases=("_npi_split",), traits=VIEW,
+          num_outputs=lambda attrs: attrs["sections"] or len(attrs["indices"]),
+          samples=[Sample((2, 4), indices=(0, 1, 3), axis=1), Sample((4, 3), indices=(), sections=2, axis=0),
+                   Sample((2, 3), indices=(0, 1, 2), axis=-1, squeeze_axis=True)])
+def split_v2(data, *, indices: tuple[int, ...], axis: int = 1, squeeze_axis: bool = False, sections: int = 0):
+    """data cut along `axis` into `sections` parts, the first ones longer by 1 where it does not divide, or into
+    parts that begin at `indices` (the first is 0).
+    data: T[..., C, ...]   outs: T[..., c_i, ...]"""
+    length = data.shape[axis]
+    if sections:
+        size, longer = divmod(length, sections)
+        indices = tuple(i * size + min(i, longer) for i in range(sections))
+    bounds = [min(i, length) for i in (*indices, length)]
+    parts = [data.narrow(axis, b, max(e - b, 0)) for b, e in zip(bounds, bounds[1:], strict=False)]
+    return one_or_all([part.squeeze(axis) for part in parts] if squeeze_axis else parts)
+
+
+@split_v2.gradient
+def _(call):
+    return joined(call, call.attrs["axis"], call.attrs["squeeze_axis"])
+
+
+@operator("add_n", aliases=("ElementWiseSum", "_sparse_add_n", "_sparse_ElementWiseSum"),
+          traits=Traits(recompute=CHEAP, elementwise=True, inplace=((0, 0),)),
+          samples=[Sample((2, 3), (2, 3), (2, 3)), Sample((2, 3)), Sample(((2, 3), "int32"), ((2, 3), "int32"))])
+def add_n(*args):
+    """The sum of all inputs.  args, out: T[...]"""
+    check_dtypes("add_n", args)
+    if any(x.shape != args[0].shape for x in args):
+        raise ShapeError(f"add_n: shapes differ; got {', '.join(str(list(x.shape)) for x in args)}; "
+                         "use broadcast_add to broadcast")
+    total = args[0].clone() if len(args) == 1 else args[0] + args[1]
+    for x in args[2:]:
+        total = total + x
+    return total
+
+
+add_n.complete(equal_shapes)
+add_n.gradient(lambda call: [call.douts[0]] * len(call.inputs))
+
+
+@operator("tile", aliases=("_npi_tile",), traits=COPY,
+          samples=[Sample((2, 3), reps=(2, 2)), Sample((2, 3), reps=(2,)), Sample((3,), reps=(2, 2)),
+                   Sample((2, 3), reps=())])
+def tile(data, *, reps: tuple[int, ...]):
+    """data repeated as a whole, reps[i] times along axis i, counted from the last.  data, out: T[...]"""
+    return torch.tile(data, reps) if reps else data.clone()
+
+
+@operator("repeat", aliases=("_np_repeat",), traits=COPY,
+          samples=[Sample((2, 3), repeats=2), Sample((2, 3), repeats=3, axis=1), Sample((2, 3), repeats=2, axis=-2)])
+def repeat(data, *, repeats: int, axis: int | None = None):
+    """Each element `repeats` times along `axis`, or of the array as one axis.  data, out: T[...]"""
+    return torch.repeat_interleave(data, repeats, axis)
+
+
+@operator("Pad", aliases=("pad",), traits=COPY,
+          samples=[Sample((1, 2, 3, 4), mode="constant", pad_width=(0, 0, 0, 0, 1, 2, 0, 1), constant_value=7.0),
+                   Sample((1, 2, 3, 4), mode="edge", pad_width=(0, 0, 0, 0, 1, 2, 0, 1)),
+                   Sample((1, 2, 3, 4), mode="reflect", pad_width=(0, 0, 0, 0, 1, 2, 0, 1)),
+                   Sample((1, 2, 3, 2, 2), mode="edge", pad_width=(0, 0, 0, 0, 1, 2, 0, 1, 1, 1))])
+def pad(data, *, mode: str, pad_width: tuple[int, ...], constant_value: float = 0.0):
+    """data with pad_width[2*i] elements before and pad_width[2*i+1] after axis i.  data, out: T[...]
+
+    mode: "constant" (any axes), "edge" or "reflect" (not the first two axes).
+    """
+    modes = {"constant": "constant", "edge": "replicate", "reflect": "reflect"}
+    if mode not in modes or len(pad_width) != 2 * data.dim():
+        raise ShapeError(f"Pad: got mode={mode!r}, pad_width={pad_width} for data{list(data.shape)}; "
+                         f"give one of {[*modes]} and {2 * data.dim()} widths")
+    widths = [w for i in range(data.dim() - 1, -1, -1) for w in pad_width[2 * i:2 * i + 2]]
+    if mode == "constant":
+        return torch.nn.functional.pad(data, widths, value=constant_value)
+    return torch.nn.functional.pad(data, widths[:-4], mode=modes[mode])
