@@ -123,7 +123,7 @@ def cast(data, *, dtype: DType):
     return convert(data, torch_dtype(dtype))
 
 
-@operator("amp_cast", traits=CAST,
+@operator("amp_cast", traits=CAST, parity="on a CPU MXNet casts to bfloat16 only",
           samples=[Sample((2, 3), dtype="float16"), Sample(((2, 3), "int32"), dtype="float16")])
 def amp_cast(data, *, dtype: DType):
     """A float array in another dtype of floats; integers stay as they are.  data: T[...]   out: dtype[...] or T[...]"""
@@ -143,6 +143,7 @@ def _(call):
 
 
 @operator("amp_multicast", traits=CAST, num_outputs=lambda attrs: attrs["num_outputs"],
+          parity="on a CPU MXNet casts to bfloat16 only",
           samples=[Sample((2, 3), ((2, 3), "float16"), num_outputs=2),
                    Sample((2, 3), ((2, 3), "float16"), num_outputs=2, cast_narrow=True)])
 def amp_multicast(*data, num_outputs: int, cast_narrow: bool = False):
