@@ -3,9 +3,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .. import data
+from mxdl import public_data
+from mxdl.public_data import Remote
+
 from ..components import component
-from ..data import Remote
 from ..task import TRAIN, VALID
 
 END = "<eos>"  # at the end of each line
@@ -42,6 +43,6 @@ _PTB = {TRAIN: Remote("ptb.train.txt", _PTB_HOME + "ptb.train.txt",
 def ptb():
     """The Penn Treebank as Mikolov prepared it: 929,589 words to train on, 73,760 held out, 10,000 different ones."""
     def load() -> dict[str, list[str]]:
-        found = data.find("ptb", [*_PTB.values()])
-        return {split: words_of(data.read(found[remote.name]).decode()) for split, remote in _PTB.items()}
+        found = public_data.find("ptb", [*_PTB.values()])
+        return {split: words_of(public_data.read(found[remote.name]).decode()) for split, remote in _PTB.items()}
     return Corpus(load)

@@ -1,16 +1,16 @@
 """Data sets of pictures that fit in memory: bytes [N, C, H, W] and labels [N]."""
 import hashlib
 import io
-import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .. import data
+from mxdl import public_data
+from mxdl.public_data import DataMissing, Remote
+
 from ..components import component
-from ..data import DataMissing, Remote
 from ..task import TRAIN, VALID, generator
 
 Split = tuple[np.ndarray, np.ndarray]  # images uint8[N, C, H, W], labels int32[N]
@@ -55,56 +55,25 @@ def digits():
     return ImageSet(_DIGITS, (1, 8, 8), (0.305,), (0.376,), _load_digits, white=16)
 
 
-def read_idx(content: bytes, name: str = "file") -> np.ndarray:
-    """An array of bytes in MNIST's IDX format.  Raises DataMissing when it is not one, or is cut short."""
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise DataMissing(f"{name}: not an IDX file of bytes; got the first bytes {content[:4].hex()}")
-    shape = struct.unpack_from(f">{content[3]}I", content, 4)
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape))
-    if values.size != np.prod(shape):
-        raise DataMissing(f"{name}: cut short; it should hold {np.prod(shape)} bytes of data and holds {values.size}")
-    return values.reshape(shape)
-
-
-def _idx_remotes(home: str, sums: dict[str, str]) -> list[Remote]:
-    return [Remote(name, home + name, digest) for name, digest in sums.items()]
-
-
-def _load_idx(dataset: str, remotes: list[Remote]) -> dict[str, Split]:
-    found = data.find(dataset, remotes)
-
-    def read(name: str) -> np.ndarray:
-        return read_idx(data.read(found[name]), str(found[name]))
-
-    return {split: (read(f"{prefix}-images-idx3-ubyte.gz")[:, None],
-                    read(f"{prefix}-labels-idx1-ubyte.gz").astype(np.int32))
+def _load_idx(dataset: str, remotes: Sequence[Remote]) -> dict[str, Split]:
+    found = public_data.find(dataset, remotes)
+    return {split: (public_data.read_idx(found[f"{prefix}-images-idx3-ubyte.gz"])[:, None],
+                    public_data.read_idx(found[f"{prefix}-labels-idx1-ubyte.gz"]).astype(np.int32))
             for split, prefix in ((TRAIN, "train"), (VALID, "t10k"))}
-
-
-_MNIST = _idx_remotes("https://ossci-datasets.s3.amazonaws.com/mnist/", {
-    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"})
-
-_FASHION = _idx_remotes("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/", {
-    "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-    "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-    "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-    "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"})
 
 
 @component("data", task="image_classification")
 def mnist():
     """70,000 handwritten digits of 28x28 pixels; 10,000 are held out."""
-    return ImageSet(_DIGITS, (1, 28, 28), (0.1307,), (0.3081,), lambda: _load_idx("mnist", _MNIST))
+    return ImageSet(_DIGITS, (1, 28, 28), (0.1307,), (0.3081,), lambda: _load_idx("mnist", public_data.MNIST))
 
 
 @component("data", task="image_classification")
 def fashion_mnist():
     """70,000 pictures of clothes of 28x28 pixels; 10,000 are held out."""
     classes = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-    return ImageSet(classes, (1, 28, 28), (0.2860,), (0.3530,), lambda: _load_idx("fashion-mnist", _FASHION))
+    return ImageSet(classes, (1, 28, 28), (0.2860,), (0.3530,),
+                    lambda: _load_idx("fashion-mnist", public_data.FASHION_MNIST))
 
 
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -148,7 +117,7 @@ def _load_cifar() -> dict[str, Split]:
     except ImportError:
         raise DataMissing("data set cifar10_12k: reading JPEG needs Pillow, which is not installed; do "
                           "pip install 'mxdl[image]'") from None
-    path = data.find("cifar10-jpeg-12k", _CIFAR)["cifar10_jpeg_12k.zip"]
+    path = public_data.find("cifar10-jpeg-12k", _CIFAR)["cifar10_jpeg_12k.zip"]
     splits = {}
     try:
         with zipfile.ZipFile(path) as archive:

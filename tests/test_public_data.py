@@ -4,15 +4,12 @@ import hashlib
 import io
 import struct
 import urllib.error
-import zipfile
 
 import numpy as np
 import pytest
 
-from mxdl.recipes import data
-from mxdl.recipes.data import DataMissing, Remote
-from mxdl.recipes.text.datasets import vocabulary, words_of
-from mxdl.recipes.vision import datasets
+from mxdl import public_data as data
+from mxdl.public_data import DataMissing, Remote
 
 REMOTES = [Remote("a.gz", "https://example.org/a.gz", hashlib.sha256(gzip.compress(b"A", mtime=0)).hexdigest()),
            Remote("b.txt", "https://example.org/b.txt")]
@@ -70,41 +67,18 @@ def test_damaged_file_is_named(tmp_path):
         data.read(path)
 
 
-def test_idx_files():
+def test_idx_files(tmp_path):
+    path = tmp_path / "x-idx2-ubyte"
     content = b"\0\0\x08\x02" + struct.pack(">2I", 2, 3) + bytes(range(6))
-    assert np.array_equal(datasets.read_idx(content), np.arange(6).reshape(2, 3))
-    with pytest.raises(DataMissing, match="cut short"):
-        datasets.read_idx(content[:-1])
-    with pytest.raises(DataMissing, match="not an IDX file"):
-        datasets.read_idx(b"<html>")
+    path.write_bytes(content)
+    assert np.array_equal(data.read_idx(path), np.arange(6).reshape(2, 3))
+    for broken, message in ((content[:-1], "cut short"), (b"<html>", "not an IDX file"), (content[:8], "not an IDX")):
+        path.write_bytes(broken)
+        with pytest.raises(DataMissing, match=message):
+            data.read_idx(path)
 
 
-def test_cifar_subset_of_the_repository(monkeypatch):
-    monkeypatch.setattr(datasets, "_CIFAR_PARTS", {"train": 2, "test": 1})
-    monkeypatch.setattr(datasets, "_CIFAR_CLASSES", ("cat", "dog"))
-    whole, plain = io.BytesIO(), io.BytesIO()
-    names = [f"train/{name}/{number:04d}.jpg" for name in ("cat", "dog") for number in range(3)]
-    names += ["test/cat/0000.jpg", "test/dog/0000.jpg"]
-    with zipfile.ZipFile(whole, "w") as repository, zipfile.ZipFile(plain, "w") as expected:
-        for name in names:
-            repository.writestr(f"CIFAR-10-images-{datasets._CIFAR_COMMIT}/{name}", name)
-            expected.writestr(name, name)
-    with zipfile.ZipFile(plain) as expected:
-        monkeypatch.setattr(datasets, "_CIFAR_DIGEST", datasets.cifar_digest(expected))
-    with zipfile.ZipFile(io.BytesIO(datasets._cifar_subset(whole.getvalue()))) as subset:
-        assert len(subset.namelist()) == 6 and "train/cat/0002.jpg" not in subset.namelist()
-    monkeypatch.setattr(datasets, "_CIFAR_DIGEST", "0")
-    with pytest.raises(DataMissing, match="holds other pictures"):
-        datasets._cifar_subset(whole.getvalue())
-
-
-def test_digits_are_divided_the_same_way_every_time():
-    pytest.importorskip("sklearn")
-    first, second = datasets.digits().load(), datasets.digits().load()
-    assert first["train"][0].shape == (1437, 1, 8, 8) and first["valid"][0].shape == (360, 1, 8, 8)
-    assert np.array_equal(first["valid"][1], second["valid"][1])
-
-
-def test_words():
-    assert words_of(" the cat \n the\n") == ["the", "cat", "<eos>", "the", "<eos>"]
-    assert vocabulary(["b", "a", "b", "c"]) == ["b", "a", "c"]
+def test_a_folder_of_ones_own_comes_first_and_takes_downloads(places, tmp_path, monkeypatch):
+    answer_with(monkeypatch, gzip.compress(b"A", mtime=0))
+    assert data.find("set", REMOTES[:1], root=tmp_path / "own") == {"a.gz": tmp_path / "own" / "a.gz"}
+    assert not places[1].exists()
