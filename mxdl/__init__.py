@@ -8,7 +8,8 @@ import importlib.util
 import pkgutil
 
 from . import wiring
-from .version import __version__ as __version__
+
+__version__ = "0.1.0"
 
 # MXNet's short names of whole modules.
 _MODULES = {

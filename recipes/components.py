@@ -9,6 +9,9 @@ bodies import mxdl when they are called, so recipes are checked without loading 
         '''LeCun's convolutional net.'''
         from mxdl.gluon import nn
         ...
+
+A file of a user's own registers the same way (`from mxdl.recipes.components import component`); a recipe names it under
+`extend`.
 """
 import functools
 import importlib

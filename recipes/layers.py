@@ -78,9 +78,13 @@ def read_yaml(text: str, layer: str, place: str) -> tuple[dict[str, Setting], li
 
 
 def read_file(path: Path, layer: str) -> tuple[dict[str, Setting], list[Problem]]:
-    """Settings of a YAML file."""
+    """Settings of a YAML file; files that it names under `extend` are found beside it."""
     try:
-        return read_yaml(path.read_text(encoding="utf-8"), layer, path.name)
+        settings, problems = read_yaml(path.read_text(encoding="utf-8"), layer, path.name)
+        if (named := settings.get("extend")) and isinstance(named.value, list):
+            files = [str(path.parent.resolve() / file) if isinstance(file, str) else file for file in named.value]
+            settings["extend"] = Setting(files, named.source)
+        return settings, problems
     except (OSError, UnicodeDecodeError) as error:
         return {}, [Problem(Source(layer, str(path)), f"cannot be read: {getattr(error, 'strerror', None) or error}")]
 

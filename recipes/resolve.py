@@ -8,6 +8,7 @@ from mxdl.errors import MXNetError, suggest
 
 from . import check
 from .components import REQUIRED, Option, registered
+from .extend import load_files
 from .layers import Problem, Setting, Source, merge, read_file, read_overrides
 from .schema import SECTIONS, Choice, Recipe
 
@@ -102,7 +103,7 @@ def _assemble(values: dict[str, Any]) -> Recipe:
 def resolve_settings(name: str, layers: list[dict[str, Setting]], problems: list[Problem]) -> Resolved:
     """A checked recipe from layers of settings.  Raises RecipeError with every problem, those given included."""
     settings, more = merge(layers)
-    problems = [*problems, *more]
+    problems = [*problems, *more, *load_files(settings.get("extend"))]
     known, unknown_sections = _known_keys(settings, problems)
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}

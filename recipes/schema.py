@@ -67,6 +67,7 @@ class Recipe:
     schedule: Choice
     summary: str = key("", "one line for `mxdl list`")
     seed: Annotated[int, Range(at_least=0)] = key(1, "of everything random")
+    extend: list[str] = key((), "Python files (beside the recipe) that register components of your own")
     train: Train = field(default_factory=Train)
     log: Log = field(default_factory=Log)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)

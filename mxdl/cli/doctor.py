@@ -101,31 +101,28 @@ _TRY = '#include <math.h>\n#include <stdio.h>\nint main(void) { printf("%.0f", s
 
 
 def c_compiler() -> Iterator[Finding]:
-    name = config.compiler()
-
-    def answer(*command) -> str:
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
+    from mxdl.recipes.export import CompilerError, compile_c
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder) / "try.c", Path(folder) / "try"
         source.write_text(_TRY)
         try:
-            answer(*name.split(), "-O2", str(source), "-o", str(program), "-lm")
-            version = answer(*name.split(), "--version").partition("\n")[0]
-            yield Finding("ok" if answer(str(program)) == "7" else "problem", "compiler", version)
-        except (OSError, subprocess.CalledProcessError) as error:
-            yield Finding("note", "compiler", f"{name} does not work ({getattr(error, 'stderr', '') or error}); it is "
-                                              f"needed to compile exported files; install gcc or clang, or set CC")
+            compile_c(source, program)
+        except CompilerError as error:
+            yield Finding("note", "compiler", f"{error} (only exported files need one)")
+            return
+        answer = subprocess.run([str(program)], capture_output=True, text=True).stdout
+    version = subprocess.run([*config.compiler().split(), "--version"], capture_output=True, text=True).stdout
+    yield Finding("ok" if answer == "7" else "problem", "compiler", version.partition("\n")[0])
 
 
 def data_sets() -> Iterator[Finding]:
-    from mxdl.recipes import data
+    from mxdl import public_data
     for name in ("mnist", "fashion-mnist", "cifar10-jpeg-12k", "ptb"):
-        found = [folder for folder in data.folders(name) if folder.is_dir()]
+        found = [folder for folder in public_data.folders(name) if folder.is_dir()]
         if found:
             yield Finding("ok", f"data {name}", str(found[0]))
         else:
-            where = data.folders(name)[-1]
+            where = public_data.folders(name)[-1]
             yield Finding("note", f"data {name}", f"not here yet; downloaded to {where} when first used")
 
 

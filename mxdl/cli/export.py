@@ -17,48 +17,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", metavar="PATH", required=True, help="the C file, or the prefix of MXNet's files")
     parser.add_argument("--input", metavar="NAME=SHAPE", action="append", default=[],
                         help="an input of a model given as files, such as data=1,3,224,224")
+    parser.add_argument("--name", default="", help="what the C functions begin with (default: the file's name)")
     parser.add_argument("--which", default="last", help="a run's checkpoint: last (default), best, or a step's number")
 
 
 def run(args: argparse.Namespace) -> None:
     from mxdl.cli.main import Usage
+    from mxdl.recipes import export
     from mxdl.recipes.run import Run
     if Run.is_one(args.model):
-        net, inputs = _from_run(Run.open(args.model), args.which)
-    elif Path(f"{args.model}-symbol.json").is_file():
-        net, inputs = _from_files(args.model, args.input)
-    else:
+        from mxdl.recipes.evaluate import trained
+        found = Run.open(args.model)
+        model = trained(found, found.resolved(), args.which)
+        if args.to == "mxnet":
+            print(" and ".join(export.to_mxnet(*model, args.out)))
+            return
+        export.to_c(*model, Path(args.out), args.name)
+    elif not Path(f"{args.model}-symbol.json").is_file():
         raise Usage(f"export: {args.model} is neither a run nor the prefix of a -symbol.json")
-    net.hybridize()
-    net(*inputs)
-    if args.to == "mxnet":
-        net.export(args.out)
-        print(f"{args.out}-symbol.json and {args.out}-0000.params")
+    elif args.to == "mxnet":
+        raise Usage(f"export: {args.model} is given as MXNet's files already")
     else:
-        net.export_c(args.out)
-        print(f"{args.out}: {Path(args.out).stat().st_size / 2**10:,.0f} kB; compile it with: cc -O3 {args.out} -lm")
+        export.files_to_c(args.model, shapes(args.input), Path(args.out), args.name)
+    print(f"{args.out}: {Path(args.out).stat().st_size / 2**10:,.0f} kB; compile it with: cc -O3 {args.out} -lm")
 
 
-def _from_run(run, which: str):
-    from mxdl.recipes.engine import example_inputs
-    from mxdl.recipes.evaluate import trained
-    task, net, devices = trained(run, run.resolved(), which)
-    return net, example_inputs(task, devices[0])
-
-
-def _from_files(prefix: str, words: list[str]):
-    """(net, inputs of zeros) of MXNet's files.  Raises Usage for a shape that cannot be read."""
-    import mxdl as mx
+def shapes(words: list[str]) -> dict[str, tuple[int, ...]]:
+    """{"data": (1, 3, 224, 224)} of ["data=1,3,224,224"].  Raises Usage."""
     from mxdl.cli.main import Usage
-    shapes = {}
+    found = {}
     for word in words:
-        name, _, shape = word.partition("=")
+        name, _, lengths = word.partition("=")
         try:
-            shapes[name] = tuple(int(length) for length in shape.split(","))
+            found[name] = tuple(int(length) for length in lengths.split(","))
         except ValueError:
             raise Usage(f"export: --input must be NAME=SHAPE such as data=1,3,224,224; got {word!r}") from None
-    if not shapes:
-        raise Usage("export: a model given as files needs its inputs' shapes: --input data=1,3,224,224")
-    params = Path(f"{prefix}-0000.params")
-    net = mx.gluon.SymbolBlock.imports(f"{prefix}-symbol.json", [*shapes], str(params) if params.is_file() else None)
-    return net, [mx.nd.zeros(shape) for shape in shapes.values()]
+    if not found:
+        raise Usage("export: a model given as files needs the shapes of its inputs: --input data=1,3,224,224")
+    return found

@@ -25,3 +25,13 @@ def test_quota_of_a_control_group(tmp_path):
     limits.write_text("max 100000\n")
     assert cpu_quota(limits) is None
     assert cpu_quota(tmp_path / "missing") is None
+
+
+def test_every_finding_of_this_machine_has_a_text(capsys):
+    import json
+
+    from mxdl.cli.main import main
+    assert main(["doctor", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"python", "torch", "threads", "compiler", "data mnist"} <= {finding["topic"] for finding in found}
+    assert all(finding["text"] for finding in found)

@@ -150,3 +150,37 @@ def test_refused_conversions(value, annotation):
 def test_text_stays_text_where_a_text_is_wanted():
     assert parse("007", str) == "007" and parse("true", str) == "true" and parse("[", str) == "["
     assert describe(list[int]) == "a list of integers"
+
+
+OWN_MODEL = '''
+from mxdl.recipes.components import component
+
+@component("model")
+def tiny(facts, *, size: int = 3):
+    """Tiny."""
+'''
+
+
+def test_components_of_ones_own(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN_MODEL)
+    path = tmp_path / "mine.yaml"
+    path.write_text(WHOLE.replace("mlp", "{name: tiny, size: 5}") + "extend: [mine.py]\n")
+    first = resolve(path, "mine")
+    assert first.recipe.model.options == {"size": 5}
+    (tmp_path / "elsewhere").mkdir()
+    copy = tmp_path / "elsewhere" / "recipe.yaml"
+    copy.write_text(as_yaml(first))
+    assert resolve(copy, "again").recipe == first.recipe
+
+
+@pytest.mark.parametrize("content, message", [
+    (None, "no such file"), ("1 / 0", "failed: ZeroDivisionError"),
+    (OWN_MODEL.replace("tiny", "mlp"), "registered twice")])
+def test_broken_files_of_ones_own(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "mine.py").write_text(content)
+    path = tmp_path / "mine.yaml"
+    path.write_text(WHOLE + "extend: [mine.py]\n")
+    with pytest.raises(RecipeError) as caught:
+        resolve(path, "mine")
+    assert message in str(caught.value) and "mine.yaml:5" in str(caught.value)

@@ -1,2 +1,0 @@
-"""The version of mxdl."""
-__version__ = "0.1.0"
