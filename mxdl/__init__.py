@@ -18,8 +18,8 @@ _MODULES = {
 }
 # Names that MXNet offers at top level: where each lives.
 _OBJECTS = {
-    "Context": "context", "cpu": "context", "gpu": "context", "cpu_pinned": "context", "num_gpus": "context",
-    "current_context": "context", "MXNetError": "errors", "AttrScope": "attribute",
+    "Context": "device", "cpu": "device", "gpu": "device", "cpu_pinned": "device", "num_gpus": "device",
+    "current_context": "device", "MXNetError": "errors", "AttrScope": "attribute",
 }
 
 wiring.connect("bind", "mxdl.executor.bound:bind")
