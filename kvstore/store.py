@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Protocol
 
 from .errors import KVStoreError, StoreNotBuiltError
 
-
 #: Parts of MXNet's store names that mean a store this package does not have yet.
 NOT_BUILT = ("dist", "nccl", "p3", "horovod", "byteps")
 

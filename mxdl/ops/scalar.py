@@ -25,7 +25,9 @@ def modulo(x: torch.Tensor, s: float) -> torch.Tensor:
 
 def modulo_of(x: torch.Tensor, s: float) -> torch.Tensor:
     zero = x == 0
-    return torch.where(zero, torch.zeros_like(x), torch.remainder(s, torch.where(zero, torch.ones_like(x), x)))
+    divisor = torch.where(zero, torch.ones_like(x), x)
+    # A tensor, not the number: torch has no derivative of remainder(number, tensor).
+    return torch.where(zero, torch.zeros_like(x), torch.remainder(torch.full_like(x, s), divisor))
 
 
 def power(x: torch.Tensor, s: float) -> torch.Tensor:

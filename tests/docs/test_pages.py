@@ -19,7 +19,7 @@ def title(page: Path) -> str:
 
 
 def python_of(page: Path) -> str:
-    """The ```python blocks of a page as one script; other lines are left empty, so that errors name the page's lines."""
+    """The ```python blocks of a page as one script; other lines are empty, so that errors name the page's lines."""
     lines, inside = [], False
     for line in page.read_text().splitlines():
         if line.startswith("```"):

@@ -55,24 +55,28 @@ def forward(op: Operator, call: Call, contiguous: bool = True) -> Result:
     return Result(outputs, op.num_visible(op.filled(attrs)), updated)
 
 
-def backward(op: Operator, call: Call, result: Result, douts: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-    """Gradients of the inputs in `call.grad`: by the explicit rule where there is one, else by the generic one."""
+def backward(op: Operator, call: Call, result: Result, douts: Sequence[np.ndarray | None]
+             ) -> dict[str, list[np.ndarray]]:
+    """Gradients of the inputs in `call.grad`, by each way that mxdl may take: the graph's explicit rule, and the tape
+    through the body (which a surrogate gradient replaces)."""
+    if isinstance(op.gradient_rule, NotDifferentiable):
+        return {"gradient": [np.zeros_like(call.inputs[i]) for i in call.grad]}
     inputs, attrs = tensors(call.inputs), op.filled(op.parse(call.attrs))
     douts = [None if d is None else torch.from_numpy(d) for d in douts]
     douts += [None] * (len(result.outputs) - len(douts))
     needs = tuple(i in call.grad for i in range(len(inputs)))
-    rule = op.gradient_rule
-    if isinstance(rule, NotDifferentiable):
-        return [np.zeros_like(call.inputs[i]) for i in call.grad]
-    if rule is None:
-        given = tuple(d is not None for d in douts)
-        grads = vector_jacobian(op, inputs, [d for d in douts if d is not None], needs, given,
-                                {**attrs, **reserved(op, call)})
-        return [g.numpy() for g in grads]
-    with torch.no_grad():
-        grads = rule(GradientCall(tuple(inputs), tuple(result.outputs), tuple(douts), needs,
-                                  {**attrs, "training": call.training, **reserved(op, call)}))
-    return [np.zeros_like(call.inputs[i]) if grads[i] is None else grads[i].numpy() for i in call.grad]
+    found = {}
+    if op.gradient_rule is not None:
+        with torch.no_grad():
+            grads = op.gradient_rule(GradientCall(tuple(inputs), tuple(result.outputs), tuple(douts), needs,
+                                                  {**attrs, "training": call.training, **reserved(op, call)}))
+        found["gradient by its rule"] = [
+            np.zeros_like(call.inputs[i]) if grads[i] is None else grads[i].numpy() for i in call.grad]
+    if not op.surrogate:
+        grads = vector_jacobian(op, inputs, [d for d in douts if d is not None], needs,
+                                tuple(d is not None for d in douts), {**attrs, **reserved(op, call)})
+        found["gradient by the tape"] = [g.numpy() for g in grads]
+    return found
 
 
 def reserved(op: Operator, call: Call) -> dict[str, Any]:

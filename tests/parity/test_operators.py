@@ -80,8 +80,8 @@ def compare(op, name: str, call: Call, mxnet: Reference, tolerance: float | None
     problems += differ((f"updated input {i}", ours.outputs[k].numpy(), theirs.inputs[i]) for i, k in ours.updated)
     if not theirs.grads:
         return problems, False
-    grads = kernels.backward(op, call, ours, douts)
-    problems += differ((f"gradient of input {i}", a, b) for i, a, b in zip(call.grad, grads, theirs.grads, strict=True))
+    for way, grads in kernels.backward(op, call, ours, douts).items():
+        problems += differ((f"{way}, input {i}", a, b) for i, a, b in zip(call.grad, grads, theirs.grads, strict=True))
     return problems, True
 
 
