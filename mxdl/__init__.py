@@ -8,8 +8,7 @@ import importlib.util
 import pkgutil
 
 from . import wiring
-
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 # MXNet's short names of whole modules.
 _MODULES = {

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import torch
 
+from .c_text import c_text
 from .operator import operator
+from .registry import get
 from .samples import Sample
 from .traits import COSTLY, Traits
 
@@ -60,3 +62,18 @@ def fully_connected_backward(dout, data, weight, *, needs: tuple[bool, ...], fla
     if len(needs) > 2 and needs[2]:
         grads.append(rows.sum(0))
     return tuple(grads) if len(grads) > 1 else grads[0]
+
+
+@fully_connected.absorb
+def _(inputs, attrs, scale, shift):
+    weight = get("broadcast_mul")(inputs[1], get("expand_dims")(scale, axis=1))
+    bias = shift if attrs["no_bias"] else get("broadcast_add")(get("broadcast_mul")(inputs[2], scale), shift)
+    return (inputs[0], weight, bias), {**attrs, "no_bias": False}
+
+
+@fully_connected.emit_c
+def _(call):
+    data, weight, *bias = call.inputs
+    rows = call.outputs[0].size // call.attrs["num_hidden"]
+    return call.call("fully_connected", c_text("dense"), data.pointer, weight.pointer,
+                     bias[0].pointer if bias else "NULL", call.outputs[0].pointer, rows, *reversed(weight.shape))

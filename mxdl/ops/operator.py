@@ -95,6 +95,8 @@ class Operator:
         self.complete_rule: Callable | None = None
         self.inputs_rule: Callable[[Mapping], Sequence[str]] | None = None
         self.infer_rule: Callable | None = None
+        self.affine_rule: Callable | None = None
+        self.absorb_rule: Callable | None = None
         self.emit_c_rule: Any = None
         self._read_signature()
 
@@ -147,8 +149,20 @@ class Operator:
         self.infer_rule = rule
         return rule
 
+    def affine(self, rule: Callable) -> Callable:
+        """Set `rule(inputs, attrs) -> (scale, shift)`, values float[C], where in predict mode the operator is
+        out = data * scale + shift along axis 1 (batch normalization); None where it is not."""
+        self.affine_rule = rule
+        return rule
+
+    def absorb(self, rule: Callable) -> Callable:
+        """Set `rule(inputs, attrs, scale, shift) -> (inputs, attrs)` of the same operator with a following per-channel
+        affine map folded into its parameters; None where it cannot be."""
+        self.absorb_rule = rule
+        return rule
+
     def emit_c(self, rule: Callable) -> Callable:
-        """Set the single-file build's kernel; see mxdl/codegen for what the rule is given."""
+        """Set the single-file build's kernel: `rule(call: mxdl.codegen.call.CCall) -> C statements`."""
         self.emit_c_rule = rule
         return rule
 

@@ -24,6 +24,7 @@ class Traits:
     inplace: pairs (input, output) that may share memory when the input dies at this operator.
     elementwise: out[i] depends on the inputs at i only (after broadcasting), any memory layout.
     view: the output may alias the first input's memory.
+    reshape: the output is the first input's elements in the same order, under another shape.
     layout: "spatial" where the operator works on N, C, spatial... and is faster or neutral in channels-last.
     commutative: the two inputs may be exchanged.
     identity: of the attributes with defaults (and `training`), whether the output is the first input unchanged.
@@ -34,6 +35,7 @@ class Traits:
     inplace: tuple[tuple[int, int], ...] = ()
     elementwise: bool = False
     view: bool = False
+    reshape: bool = False
     layout: str = ""
     commutative: bool = False
     identity: Callable[[Mapping[str, Any]], bool] | None = None

@@ -1,0 +1,126 @@
+"""From a predict graph with its parameters to what the C file holds: constants, steps, offsets."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+
+from ..errors import NotBuiltError, OperatorError
+from ..executor.program import Program
+from ..graph import Graph, Node, Value
+from ..ops.operator import TrainingOnly
+from ..passes.fold_affine import fold_affine
+from ..passes.infer_types import Types, describe, infer_types
+from ..passes.merge import merge
+from ..passes.schedule import schedule
+from ..passes.simplify import simplify
+from ..passes.specialize import specialize
+from ..types import TensorType
+from .arena import Interval, place
+
+
+class ExportPlan(NamedTuple):
+    """inputs, outputs: values.   constants: parameters as the kernels read them.   steps: nodes in running order.
+    source: the value whose memory a value uses (reshapes).   offsets: byte offset in the arena of each value.
+    """
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    constants: dict[Value, torch.Tensor]
+    steps: list[Node]
+    source: dict[Value, Value]
+    offsets: dict[Value, int]
+    arena_bytes: int
+    types: Types
+
+
+def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, TensorType]) -> ExportPlan:
+    """Raises NotBuiltError listing every node that has no C kernel, before anything is written."""
+    predict = specialize(graph, training=False).graph
+    graph = Graph(predict.outputs[:len(graph.outputs)])   # updates of running statistics are no part of inference
+    graph = merge(fold_affine(simplify(graph)))
+    constants = _constants(graph, parameters)
+    order = [Value(n, 0) for n in graph.inputs if n.name in inputs]
+    steps = schedule(graph.outputs, [*order, *constants])
+    _require_known(steps, constants, inputs)
+    known = dict(inputs) | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
+    types = infer_types(graph, known)
+    _require_kernels(steps, types)
+    source = _sources(steps)
+    offsets, total = _offsets(steps, order, graph.outputs, constants, source, types)
+    return ExportPlan(tuple(order), graph.outputs, constants, steps, source, offsets, total, types)
+
+
+def _type(tensor: torch.Tensor) -> TensorType:
+    return TensorType(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+
+
+def _constants(graph: Graph, parameters: Mapping[str, torch.Tensor]) -> dict[Value, torch.Tensor]:
+    """Every value that depends on parameters alone and that the rest of the graph reads, computed now."""
+    static: set[Node] = set()
+    for node in graph.nodes:
+        if node.name in parameters if node.op is None else node.inputs and all(v.node in static for v in node.inputs):
+            static.add(node)
+    wanted: dict[Value, None] = {}
+    for node in graph.nodes:
+        if node not in static:
+            wanted.update((v, None) for v in node.inputs if v.node in static)
+    wanted.update((v, None) for v in graph.outputs if v.node in static)
+    variables = [n for n in graph.nodes if n.op is None and n in static]
+    with torch.no_grad():
+        results = Program(list(wanted), [Value(n, 0) for n in variables]).run([parameters[n.name] for n in variables])
+    return dict(zip(wanted, results, strict=True))
+
+
+def _require_known(steps: Sequence[Node], constants: Mapping, inputs: Mapping) -> None:
+    missing = dict.fromkeys(v.node.name for n in steps for v in n.inputs
+                            if v.node.op is None and v not in constants and v.node.name not in inputs)
+    if missing:
+        raise OperatorError(f"export to C: the graph reads {', '.join(missing)}; got neither a parameter nor an input "
+                            f"shape of that name; give them, or export the net before its loss")
+
+
+def _require_kernels(steps: Sequence[Node], types: Types) -> None:
+    lacking = [describe(n) for n in steps if not n.op.traits.reshape
+               and (n.op.emit_c_rule is None or isinstance(n.op.emit_c_rule, TrainingOnly))]
+    if lacking:
+        raise NotBuiltError(f"export to C: no C kernel for {'; '.join(lacking)}; "
+                            f"export with --to mxnet, or change the model")
+    for node in steps:
+        for value in (*node.inputs, Value(node, 0)):
+            found = types.get(value)
+            if found is not None and found.dtype != "float32":
+                raise NotBuiltError(f"export to C: {describe(node)} works on {found}; only float32 is built; "
+                                    f"cast the model to float32")
+
+
+def _sources(steps: Sequence[Node]) -> dict[Value, Value]:
+    """For each value of a reshaping node, the value whose memory it shares."""
+    source: dict[Value, Value] = {}
+    for node in steps:
+        if node.op.traits.reshape:
+            source[Value(node, 0)] = source.get(node.inputs[0], node.inputs[0])
+    return source
+
+
+def _offsets(steps: Sequence[Node], inputs: Sequence[Value], outputs: Sequence[Value], constants: Mapping,
+             source: Mapping[Value, Value], types: Types) -> tuple[dict[Value, int], int]:
+    first: dict[Value, int] = dict.fromkeys(inputs, -1)
+    last: dict[Value, int] = dict.fromkeys(inputs, len(steps))
+    for position, node in enumerate(steps):
+        for i in range(node.num_outputs):
+            value = Value(node, i)
+            if value not in source:
+                first[value], last[value] = position, position
+        for value in node.inputs:
+            root = source.get(value, value)
+            if root not in constants:
+                last[root] = max(last[root], position)
+    for value in outputs:
+        root = source.get(value, value)
+        if root not in constants:
+            last[root] = len(steps)
+    names = {value: f"{i:06d}" for i, value in enumerate(first)}
+    offsets, total = place({names[v]: Interval(first[v], last[v], types[v].num_bytes) for v in first})
+    return {v: offsets[names[v]] for v in first}, total

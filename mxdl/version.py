@@ -1,0 +1,2 @@
+"""The version of mxdl."""
+__version__ = "0.1.0"
