@@ -1,0 +1,113 @@
+"""BatchNorm: normalization by batch statistics in training, by running statistics else.
+
+Letters: N batch, C channels (the length of `axis`), X... the other axes.
+"""
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .operator import operator
+from .samples import Sample
+from .traits import CHEAP, Traits
+
+_SPATIAL = Traits(recompute=CHEAP, layout="spatial")
+_STATES = {3: "moving_mean", 4: "moving_var"}
+_AUXILIARY = ("moving_mean", "moving_var")
+_IGNORED = ("cudnn_off", "min_calib_range", "max_calib_range")
+
+
+def _num_visible(attrs):
+    return 3 if attrs["output_mean_var"] else 1
+
+
+@operator("BatchNorm", aliases=("_npx_batch_norm",), traits=_SPATIAL, ignored=_IGNORED, num_outputs=5,
+          num_visible=_num_visible, updates=_STATES, auxiliary=_AUXILIARY,
+          output_names=("output", "mean", "var"),
+          samples=[Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False, training=True),
+                   Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False),
+                   Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, training=True, momentum=0.5),
+                   Sample((4, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False, training=True, eps=1e-5),
+                   Sample((4, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False, axis=-1,
+                          training=True),
+                   Sample((4, 3, 2), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False, training=True,
+                          use_global_stats=True)])
+def batch_norm(data, gamma, beta, moving_mean, moving_var, *, eps: float = 1e-3, momentum: float = 0.9,
+               fix_gamma: bool = True, use_global_stats: bool = False, output_mean_var: bool = False, axis: int = 1,
+               training: bool = False):
+    """(data - mean) / sqrt(var + eps) * gamma + beta along `axis`; gamma counts as 1 under fix_gamma.
+
+    data, out: float[N, C, X...];   gamma, beta, moving_mean, moving_var: float[C] (float32 for 16-bit data)
+    Outputs: out, mean, 1 / sqrt(var + eps), and the running statistics after this batch:
+    moving = momentum * moving + (1 - momentum) * batch, where var is the biased one.
+    """
+    if fix_gamma:
+        gamma = torch.ones_like(gamma)
+    x = data.movedim(axis, 1)
+    if not training or use_global_stats:
+        out = torch.native_batch_norm(x, gamma, beta, moving_mean, moving_var, False, 0.0, eps)[0]
+        spread = torch.rsqrt(moving_var + eps) if output_mean_var else moving_var
+        return out.movedim(1, axis), moving_mean, spread, moving_mean, moving_var
+    mean_after, unbiased_after = moving_mean.clone(), moving_var.clone()
+    out, mean, inverse_std = torch.native_batch_norm(x, gamma, beta, mean_after, unbiased_after, True, 1 - momentum,
+                                                     eps)
+    count = math.prod(x.shape) // max(x.shape[1], 1)
+    if count > 1:  # torch mixes in the unbiased variance
+        var_after = torch.add(unbiased_after * ((count - 1) / count), moving_var, alpha=momentum / count)
+    else:
+        var_after = moving_var * momentum
+    return out.movedim(1, axis), mean, inverse_std, mean_after, var_after
+
+
+@batch_norm.complete
+def _(shapes, *, axis, **_):
+    return {name: (shapes["data"][axis],) for name in ("gamma", "beta", *_AUXILIARY)}
+
+
+@batch_norm.gradient
+def _gradient(call):
+    data, gamma, _, moving_mean, moving_var = call.inputs
+    global_stats = call.attrs["use_global_stats"] or not call.attrs["training"]
+    needs = (call.needs[0], call.needs[1] and not call.attrs["fix_gamma"], call.needs[2])
+    if not any(needs):
+        return [None] * 5
+    statistics = (moving_mean, moving_var) if global_stats else call.outputs[1:3]
+    wanted = {name: call.attrs[name] for name in ("eps", "fix_gamma", "axis")}
+    grads = batch_norm_backward(call.douts[0], data, gamma, *statistics, global_stats=global_stats, needs=needs,
+                                **wanted)
+    return [*call._replace(needs=needs).spread(grads), None, None]
+
+
+@operator("_backward_BatchNorm", traits=_SPATIAL, num_outputs=lambda attrs: sum(attrs["needs"]), parity=None)
+def batch_norm_backward(dout, data, gamma, mean, spread, *, needs: tuple[bool, ...], eps: float = 1e-3,
+                        fix_gamma: bool = True, axis: int = 1, global_stats: bool = False):
+    """Gradients of BatchNorm for those of (data, gamma, beta) marked in `needs`.
+
+    mean, spread: running mean and variance under global_stats, else the batch's mean and 1 / sqrt(var + eps).
+    """
+    if fix_gamma:
+        gamma = torch.ones_like(gamma)
+    running, saved = ((mean, spread), (None, None)) if global_stats else ((None, None), (mean, spread))
+    dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(
+        dout.movedim(axis, 1), data.movedim(axis, 1), gamma, *running, *saved, not global_stats, eps, list(needs))
+    grads = (dx.movedim(1, axis) if needs[0] else None, dgamma, dbeta)
+    needed = tuple(grad for grad, need in zip(grads, needs, strict=True) if need)
+    return needed if len(needed) > 1 else needed[0]
+
+
+@operator("_contrib_SyncBatchNorm", traits=_SPATIAL, ignored=("ndev", "key"), num_outputs=5,
+          num_visible=_num_visible, updates=_STATES, auxiliary=_AUXILIARY, output_names=("output", "mean", "var"),
+          gradient=_gradient, parity="the statistics are those of one device, as BatchNorm's: see BatchNorm",
+          samples=[Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False, training=True)])
+def sync_batch_norm(data, gamma, beta, moving_mean, moving_var, *, eps: float = 1e-3, momentum: float = 0.9,
+                    fix_gamma: bool = True, use_global_stats: bool = False, output_mean_var: bool = False,
+                    axis: int = 1, training: bool = False):
+    """BatchNorm under the name that code for several devices uses.  The statistics are those of the data given, so
+    they span devices only where the caller gathers the data of all; shapes as in BatchNorm."""
+    return batch_norm.kernel(data, gamma, beta, moving_mean, moving_var, eps=eps, momentum=momentum,
+                             fix_gamma=fix_gamma, use_global_stats=use_global_stats, output_mean_var=output_mean_var,
+                             axis=axis, training=training)
+
+
+sync_batch_norm.complete(batch_norm.complete_rule)

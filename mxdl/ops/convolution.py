@@ -1,0 +1,189 @@
+"""Convolution and Deconvolution in one, two and three dimensions.
+
+Letters: N batch, C input channels, O output channels (num_filter), G groups, K... kernel, X... and Y... spatial.
+Kernels keep the memory format that they are given: channels-last in, channels-last out.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ..errors import ShapeError
+from .operator import operator
+from .samples import Sample
+from .traits import COSTLY, Traits
+
+_IGNORED = ("workspace", "cudnn_tune", "cudnn_off")
+_SPATIAL = Traits(recompute=COSTLY, layout="spatial")
+
+
+def per_axis(values: Sequence[int], rank: int, default: int) -> list[int]:
+    """One value an axis: MXNet leaves stride, dilate and pad empty where they are the default."""
+    return list(values) if values else [default] * rank
+
+
+def is_channels_last(layout: str | None) -> bool:
+    """Whether a layout attribute ("NHWC") puts the channels last; None means channels first."""
+    return layout is not None and layout.endswith("C")
+
+
+def channels_first(tensor: torch.Tensor) -> torch.Tensor:
+    """A view [N, C, X...] of [N, X..., C]: the memory stays, which torch knows as channels-last."""
+    return tensor.movedim(-1, 1)
+
+
+def channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    """A view [N, X..., C] of [N, C, X...]."""
+    return tensor.movedim(1, -1)
+
+
+@operator("Convolution", aliases=("_npx_convolution",), traits=_SPATIAL, ignored=_IGNORED,
+          samples=[Sample((2, 4, 6, 5), (6, 4, 3, 3), (6,), kernel=(3, 3), num_filter=6, pad=(1, 1), stride=(2, 1)),
+                   Sample((2, 4, 6, 6), (6, 2, 3, 2), (6,), kernel=(3, 2), num_filter=6, num_group=2, dilate=(2, 1)),
+                   Sample((2, 4, 5, 5), (4, 1, 3, 3), kernel=(3, 3), num_filter=4, num_group=4, no_bias=True),
+                   Sample((2, 3, 7), (5, 3, 3), (5,), kernel=(3,), num_filter=5, stride=(2,), pad=(1,)),
+                   Sample((2, 5, 6, 4), (6, 3, 3, 2), (6,), kernel=(3, 3), num_filter=6, num_group=2, layout="NHWC",
+                          parity="MXNet has channels-last layouts on GPUs only"),
+                   Sample((1, 2, 4, 5, 4), (3, 2, 2, 3, 2), (3,), kernel=(2, 3, 2), num_filter=3)])
+def convolution(data, weight, bias=None, *, kernel: tuple[int, ...], stride: tuple[int, ...] = (),
+                dilate: tuple[int, ...] = (), pad: tuple[int, ...] = (), num_filter: int, num_group: int = 1,
+                no_bias: bool = False, layout: str | None = None):
+    """Cross-correlation of data with weight, plus bias.
+
+    data: float[N, C, X...];   weight: float[O, C / G, K...];   bias: float[O];   out: float[N, O, Y...]
+    Under a layout that ends in C: data float[N, X..., C], weight float[O, K..., C / G], out float[N, Y..., O].
+    """
+    last, rank = is_channels_last(layout), len(kernel)
+    if last:
+        data, weight = channels_first(data), channels_first(weight)
+    out = torch.convolution(data, weight, None if no_bias else bias, per_axis(stride, rank, 1),
+                            per_axis(pad, rank, 0), per_axis(dilate, rank, 1), False, [0] * rank, num_group)
+    return channels_last(out) if last else out
+
+
+@convolution.inputs
+def _(attrs):
+    return ("data", "weight") if attrs["no_bias"] else ("data", "weight", "bias")
+
+
+@convolution.complete
+def _(shapes, *, kernel, num_filter, num_group, layout, **_):
+    channels = shapes["data"][-1 if is_channels_last(layout) else 1] // num_group
+    weight = (num_filter, *kernel, channels) if is_channels_last(layout) else (num_filter, channels, *kernel)
+    return {"weight": weight, "bias": (num_filter,)}
+
+
+@convolution.gradient
+def _(call):
+    data, weight = call.inputs[:2]
+    wanted = ("stride", "dilate", "pad", "num_group", "layout")
+    return call.spread(convolution_backward(call.douts[0], data, weight, needs=call.needs,
+                                            **{name: call.attrs[name] for name in wanted}))
+
+
+@operator("_backward_Convolution", traits=_SPATIAL, num_outputs=lambda attrs: sum(attrs["needs"]), parity=None)
+def convolution_backward(dout, data, weight, *, needs: tuple[bool, ...], stride: tuple[int, ...] = (),
+                         dilate: tuple[int, ...] = (), pad: tuple[int, ...] = (), num_group: int = 1,
+                         layout: str | None = None):
+    """Gradients of Convolution for the inputs marked in `needs` (data, weight, bias)."""
+    rank = weight.dim() - 2
+    return _gradients(dout, data, weight, needs, per_axis(stride, rank, 1), per_axis(pad, rank, 0),
+                      per_axis(dilate, rank, 1), None, num_group, is_channels_last(layout))
+
+
+@operator("Deconvolution", aliases=("_npx_deconvolution",), traits=_SPATIAL, ignored=_IGNORED,
+          samples=[Sample((2, 4, 5, 4), (4, 3, 3, 3), kernel=(3, 3), num_filter=3, stride=(2, 2), pad=(1, 1),
+                          adj=(1, 1)),
+                   Sample((2, 4, 4, 4), (4, 3, 3, 2), (6,), kernel=(3, 2), num_filter=6, num_group=2, no_bias=False),
+                   Sample((2, 3, 4, 4), (3, 2, 4, 4), kernel=(4, 4), num_filter=2, stride=(2, 2),
+                          target_shape=(8, 7),
+                          parity="MXNet refuses it with float32 on CPUs; equal with float64"),
+                   Sample((2, 3, 5), (3, 4, 3), kernel=(3,), num_filter=4, stride=(2,)),
+                   Sample((2, 5, 4, 3), (3, 3, 2, 4), kernel=(3, 2), num_filter=4, stride=(2, 1), layout="NHWC",
+                          parity="MXNet has channels-last layouts on GPUs only"),
+                   Sample((1, 2, 3, 3, 3), (2, 3, 2, 2, 2), kernel=(2, 2, 2), num_filter=3, stride=(2, 2, 2))])
+def deconvolution(data, weight, bias=None, *, kernel: tuple[int, ...], stride: tuple[int, ...] = (),
+                  dilate: tuple[int, ...] = (), pad: tuple[int, ...] = (), adj: tuple[int, ...] = (),
+                  target_shape: tuple[int, ...] = (), num_filter: int, num_group: int = 1, no_bias: bool = True,
+                  layout: str | None = None):
+    """Transposed convolution: the gradient of Convolution by its data, as a forward operator.
+
+    data: float[N, C, X...];   weight: float[C, O / G, K...];   bias: float[O];   out: float[N, O, Y...]
+    Y = (X - 1) stride - 2 pad + dilate (K - 1) + 1 + adj, or target_shape, from which pad and adj then follow.
+    """
+    last, rank = is_channels_last(layout), len(kernel)
+    if last:
+        data, weight = channels_first(data), channels_first(weight)
+    stride, dilate = per_axis(stride, rank, 1), per_axis(dilate, rank, 1)
+    pad, adj = _margins(data.shape[2:], kernel, stride, dilate, pad, adj, target_shape)
+    out = torch.convolution(data, weight, None if no_bias else bias, stride, pad, dilate, True, adj, num_group)
+    return channels_last(out) if last else out
+
+
+@deconvolution.inputs
+def _(attrs):
+    return ("data", "weight") if attrs["no_bias"] else ("data", "weight", "bias")
+
+
+@deconvolution.complete
+def _(shapes, *, kernel, num_filter, num_group, layout, **_):
+    channels = shapes["data"][-1 if is_channels_last(layout) else 1]
+    filters = num_filter // num_group
+    weight = (channels, *kernel, filters) if is_channels_last(layout) else (channels, filters, *kernel)
+    return {"weight": weight, "bias": (num_filter,)}
+
+
+@deconvolution.gradient
+def _(call):
+    data, weight = call.inputs[:2]
+    wanted = ("kernel", "stride", "dilate", "pad", "adj", "target_shape", "num_group", "layout")
+    return call.spread(deconvolution_backward(call.douts[0], data, weight, needs=call.needs,
+                                              **{name: call.attrs[name] for name in wanted}))
+
+
+@operator("_backward_Deconvolution", traits=_SPATIAL, num_outputs=lambda attrs: sum(attrs["needs"]), parity=None)
+def deconvolution_backward(dout, data, weight, *, needs: tuple[bool, ...], kernel: tuple[int, ...],
+                           stride: tuple[int, ...] = (), dilate: tuple[int, ...] = (), pad: tuple[int, ...] = (),
+                           adj: tuple[int, ...] = (), target_shape: tuple[int, ...] = (), num_group: int = 1,
+                           layout: str | None = None):
+    """Gradients of Deconvolution for the inputs marked in `needs` (data, weight, bias)."""
+    last, rank = is_channels_last(layout), len(kernel)
+    stride, dilate = per_axis(stride, rank, 1), per_axis(dilate, rank, 1)
+    spatial = data.shape[1:-1] if last else data.shape[2:]
+    pad, adj = _margins(spatial, kernel, stride, dilate, pad, adj, target_shape)
+    return _gradients(dout, data, weight, needs, stride, pad, dilate, adj, num_group, last)
+
+
+def _margins(spatial: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilate: Sequence[int],
+             pad: Sequence[int], adj: Sequence[int], target_shape: Sequence[int]) -> tuple[list[int], list[int]]:
+    """(pad, adj) of a Deconvolution: as given, or what gives the target shape."""
+    rank = len(kernel)
+    if not any(target_shape):
+        return per_axis(pad, rank, 0), per_axis(adj, rank, 0)
+    pads, adjs = [], []
+    for x, k, s, d, target in zip(spatial, kernel, stride, dilate, target_shape, strict=True):
+        surplus = (x - 1) * s + d * (k - 1) + 1 - target
+        if surplus < 0:
+            raise ShapeError(f"Deconvolution: target_shape is larger than kernel and stride reach; got "
+                             f"target_shape={tuple(target_shape)} for data of {tuple(spatial)}; give at most "
+                             f"{target + surplus} where it says {target}")
+        pads.append((surplus + 1) // 2)
+        adjs.append(surplus % 2)
+    return pads, adjs
+
+
+def _gradients(dout: torch.Tensor, data: torch.Tensor, weight: torch.Tensor, needs: Sequence[bool],
+               stride: list[int], pad: list[int], dilate: list[int], adj: list[int] | None, num_group: int,
+               last: bool) -> tuple[torch.Tensor, ...] | torch.Tensor:
+    """Gradients by data, weight and bias, those that are needed; `adj` is given for a transposed convolution."""
+    back: Callable[[torch.Tensor], torch.Tensor] = channels_last if last else lambda tensor: tensor
+    if last:
+        dout, data, weight = channels_first(dout), channels_first(data), channels_first(weight)
+    mask = [needs[0], needs[1], len(needs) > 2 and needs[2]]
+    dx, dw, db = torch.ops.aten.convolution_backward(
+        dout, data, weight, [dout.shape[1]] if mask[2] else None, stride, pad, dilate, adj is not None,
+        adj or [0] * len(stride), num_group, mask)
+    grads = [back(dx) if mask[0] else None, back(dw) if mask[1] else None, db]
+    needed = tuple(grad for grad, need in zip(grads, mask, strict=True) if need)
+    return needed if len(needed) > 1 else needed[0]

@@ -1,0 +1,61 @@
+"""Dropout."""
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from .operator import operator
+from .samples import Sample
+from .traits import CHEAP, Traits
+
+
+@operator("Dropout", aliases=("_npx_dropout",), traits=Traits(recompute=CHEAP, view=True, inplace=((0, 0),)),
+          ignored=("cudnn_off",), num_outputs=2, num_visible=1,
+          samples=[Sample((3, 4), p=0.4), Sample((3, 4), p=0.0, training=True),
+                   Sample((3, 4), p=0.4, training=True, parity="the random draws are mxdl's own"),
+                   Sample((3, 4, 2), p=0.5, mode="always", axes=(1,), parity="the random draws are mxdl's own")])
+def dropout(data, *, p: float = 0.5, mode: Literal["always", "training"] = "training", axes: tuple[int, ...] = (),
+            training: bool = False, seed: int = 0):
+    """Zero each element with probability p and scale the others by 1 / (1 - p); data itself outside training.
+
+    data, out: float[...].  axes: along these one draw counts for all.  Hidden second output: where zeros were put,
+    bool[...], of no elements where nothing is dropped.
+    """
+    if p <= 0 or not (training or mode == "always"):
+        return data, data.new_empty((0,), dtype=torch.bool)
+    shape = [1 if axis in {a % data.dim() for a in axes} else length for axis, length in enumerate(data.shape)]
+    dropped = random_mask(shape, p, seed, data.device)
+    return torch.mul(data, _scale(p)).masked_fill_(dropped, 0), dropped
+
+
+@dropout.gradient
+def _(call):
+    p, training = call.attrs["p"], call.attrs["training"] or call.attrs["mode"] == "always"
+    return [dropout_backward(call.douts[0], call.outputs[1], p=p) if p > 0 and training else call.douts[0]]
+
+
+@operator("_backward_Dropout", traits=Traits(recompute=CHEAP, inplace=((0, 0),)), parity=None)
+def dropout_backward(dout, dropped, *, p: float = 0.5):
+    """Gradient of Dropout by its mask."""
+    return torch.mul(dout, _scale(p)).masked_fill_(dropped, 0)
+
+
+def _scale(p: float) -> float:
+    return 1 / (1 - p) if p < 1 else 0.0
+
+
+def random_mask(shape: list[int], p: float, seed: int, device: torch.device) -> torch.Tensor:
+    """bool[shape], each element True with probability p, to 1 part in 65536.
+
+    16 random bits an element: four elements share one 64-bit draw, which is five times as fast as torch's bernoulli.
+    """
+    if device.type == "meta":
+        return torch.empty(shape, dtype=torch.bool, device=device)
+    count = 1
+    for length in shape:
+        count *= length
+    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=device)
+    words.random_(-2**63, None, generator=torch.Generator(device).manual_seed(seed))
+    threshold = min(max(round(p * 65536), 1), 65536) - 32768
+    return (words.view(torch.int16)[:count] < threshold).reshape(shape)

@@ -1,0 +1,157 @@
+"""LayerNorm, GroupNorm, InstanceNorm, L2Normalization, LRN.
+
+Letters: N batch, C channels, X... spatial axes, G groups.
+"""
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+from .operator import operator
+from .samples import Sample
+from .traits import CHEAP, Traits
+
+_CHEAP = Traits(recompute=CHEAP)
+_aten = torch.ops.aten
+
+
+def _num_visible(attrs):
+    return 3 if attrs["output_mean_var"] else 1
+
+
+def _affine_gradient(call, backward, **attrs):
+    """Gradients of (data, gamma, beta) by the saved mean and inverse deviation (third output; its inverse if shown)."""
+    if not any(call.needs):
+        return [None] * 3
+    data, gamma, _ = call.inputs
+    return call.spread(backward(call.douts[0], data, gamma, *call.outputs[1:3], needs=call.needs,
+                                inverted=call.attrs["output_mean_var"], **attrs))
+
+
+def _needed(grads, needs):
+    needed = tuple(grad for grad, need in zip(grads, needs, strict=True) if need)
+    return needed if len(needed) > 1 else needed[0]
+
+
+@operator("LayerNorm", aliases=("_npx_layer_norm",), traits=_CHEAP, num_outputs=3, num_visible=_num_visible,
+          output_names=("output", "mean", "std"),
+          samples=[Sample((2, 3, 4), (4,), (4,)), Sample((2, 3, 4), (3,), (3,), axis=1, eps=1e-3),
+                   Sample((5, 6), (6,), (6,), low=1, high=3)])
+def layer_norm(data, gamma, beta, *, axis: int = -1, eps: float = 1e-5, output_mean_var: bool = False):
+    """(data - mean) / sqrt(var + eps) * gamma + beta, by the statistics along `axis`.
+
+    data, out: float[..., C, ...];   gamma, beta: float[C];   further outputs, with length 1 for C: the mean, and
+    sqrt(var + eps) where output_mean_var shows it, else its inverse.
+    """
+    x = data.movedim(axis, -1)
+    out, mean, inverse = torch.native_layer_norm(x, [x.shape[-1]], gamma, beta, eps)
+    spread = 1 / inverse if output_mean_var else inverse
+    return tuple(part.movedim(-1, axis) for part in (out, mean, spread))
+
+
+@layer_norm.complete
+def _(shapes, *, axis, **_):
+    return {name: (shapes["data"][axis],) for name in ("gamma", "beta")}
+
+
+@layer_norm.gradient
+def _(call):
+    return _affine_gradient(call, layer_norm_backward, axis=call.attrs["axis"])
+
+
+@operator("_backward_LayerNorm", traits=_CHEAP, num_outputs=lambda attrs: sum(attrs["needs"]), parity=None)
+def layer_norm_backward(dout, data, gamma, mean, spread, *, needs: tuple[bool, ...], axis: int = -1,
+                        inverted: bool = False):
+    """Gradients of LayerNorm for those of (data, gamma, beta) marked in `needs`."""
+    spread = 1 / spread if inverted else spread
+    dout, data, mean, spread = (part.movedim(axis, -1) for part in (dout, data, mean, spread))
+    dx, dgamma, dbeta = _aten.native_layer_norm_backward(
+        dout.contiguous(), data, [data.shape[-1]], mean, spread, gamma, gamma, list(needs))
+    return _needed((dx.movedim(-1, axis) if needs[0] else None, dgamma, dbeta), needs)
+
+
+@operator("GroupNorm", traits=_CHEAP, num_outputs=3, num_visible=_num_visible, output_names=("output", "mean", "std"),
+          samples=[Sample((2, 6, 3), (3,), (3,), num_groups=3, tolerance=2e-5),
+                   Sample((2, 4, 3, 2), (1,), (1,), eps=1e-3),
+                   Sample((2, 4, 3, 2), (4,), (4,), num_groups=4)])
+def group_norm(data, gamma, beta, *, num_groups: int = 1, eps: float = 1e-5, output_mean_var: bool = False):
+    """(data - mean) / sqrt(var + eps) * gamma + beta, by the statistics of each group of channels.
+
+    data, out: float[N, C, X...];   gamma, beta: float[G] (one an entire group);   further outputs float[N, G]: the
+    mean, and sqrt(var + eps) where output_mean_var shows it, else its inverse.
+    """
+    out, mean, inverse = torch.native_group_norm(_groups(data, num_groups), gamma.contiguous(), beta.contiguous(),
+                                                 *_group_sizes(data, num_groups), num_groups, eps)
+    return out.reshape(data.shape), mean, 1 / inverse if output_mean_var else inverse
+
+
+@group_norm.complete
+def _(shapes, *, num_groups, **_):
+    return {"gamma": (num_groups,), "beta": (num_groups,)}
+
+
+@group_norm.gradient
+def _(call):
+    return _affine_gradient(call, group_norm_backward, num_groups=call.attrs["num_groups"])
+
+
+@operator("_backward_GroupNorm", traits=_CHEAP, num_outputs=lambda attrs: sum(attrs["needs"]), parity=None)
+def group_norm_backward(dout, data, gamma, mean, spread, *, needs: tuple[bool, ...], num_groups: int = 1,
+                        inverted: bool = False):
+    """Gradients of GroupNorm for those of (data, gamma, beta) marked in `needs`."""
+    dx, dgamma, dbeta = _aten.native_group_norm_backward(
+        _groups(dout, num_groups), _groups(data, num_groups), mean, 1 / spread if inverted else spread,
+        gamma.contiguous(), *_group_sizes(data, num_groups), num_groups, list(needs))
+    return _needed((dx.reshape(data.shape) if needs[0] else None, dgamma, dbeta), needs)
+
+
+def _groups(data: torch.Tensor, num_groups: int) -> torch.Tensor:
+    """[N, C, X...] as contiguous [N, G, the rest]: a group counts as one channel."""
+    return data.reshape(data.shape[0], num_groups, -1).contiguous()
+
+
+def _group_sizes(data: torch.Tensor, num_groups: int) -> tuple[int, int, int]:
+    return data.shape[0], num_groups, math.prod(data.shape[1:]) // num_groups
+
+
+@operator("InstanceNorm", traits=_CHEAP,
+          samples=[Sample((2, 3, 4, 3), (3,), (3,)), Sample((2, 3, 5), (3,), (3,), eps=1e-5)])
+def instance_norm(data, gamma, beta, *, eps: float = 1e-3):
+    """(data - mean) / sqrt(var + eps) * gamma + beta, by the statistics over X... of each channel of each instance.
+
+    data, out: float[N, C, X...];   gamma, beta: float[C]
+    """
+    n, c = data.shape[:2]
+    out, _, _ = torch.native_group_norm(data.contiguous(), gamma.contiguous(), beta.contiguous(), n, c,
+                                        math.prod(data.shape[2:]), c, eps)
+    return out
+
+
+@instance_norm.complete
+def _(shapes, **_):
+    return {name: (shapes["data"][1],) for name in ("gamma", "beta")}
+
+
+@operator("L2Normalization", traits=_CHEAP,
+          samples=[Sample((2, 3, 4)), Sample((2, 3, 4, 2), low=0.5, mode="channel"),
+                   Sample((2, 3, 4, 2), mode="spatial")])
+def l2_normalization(data, *, eps: float = 1e-10, mode: Literal["channel", "instance", "spatial"] = "instance"):
+    """data / sqrt(sum of squares + eps), summed over an instance, over its channels, or over its spatial axes.
+
+    data, out: float[N, C, X...]
+    """
+    axes = {"instance": range(1, data.dim()), "channel": (1,), "spatial": range(2, data.dim())}[mode]
+    return data / torch.sqrt(torch.sum(data * data, list(axes), keepdim=True) + eps)
+
+
+@operator("LRN", traits=_CHEAP,
+          samples=[Sample((2, 5, 3, 3), nsize=3, alpha=0.1), Sample((1, 4, 2, 2), nsize=5, beta=0.5)])
+def lrn(data, *, alpha: float = 1e-4, beta: float = 0.75, knorm: float = 2.0, nsize: int):
+    """data / (knorm + alpha / nsize * sum of squares over nsize neighbouring channels) ** beta.
+
+    data, out: float[N, C, H, W]
+    """
+    return F.local_response_norm(data, nsize, alpha, beta, knorm)

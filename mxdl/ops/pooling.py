@@ -1,0 +1,234 @@
+"""Pooling over windows of one, two or three spatial axes.
+
+Letters: N batch, C channels, X... spatial, K... window, Y... output.  Kernels keep the memory format of the data.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import AttributeValueError
+from .convolution import channels_first, channels_last, is_channels_last, per_axis
+from .operator import operator
+from .samples import Sample
+from .traits import CHEAP, Traits
+
+PoolType = Literal["avg", "lp", "max", "sum"]
+Convention = Literal["full", "same", "valid"]
+_aten = torch.ops.aten
+_FORWARD_MAX = {2: _aten.max_pool2d_with_indices, 3: _aten.max_pool3d_with_indices}
+_BACKWARD_MAX = {2: _aten.max_pool2d_with_indices_backward, 3: _aten.max_pool3d_with_indices_backward}
+_FORWARD_AVG = {2: _aten.avg_pool2d, 3: _aten.avg_pool3d}
+_BACKWARD_AVG = {2: _aten.avg_pool2d_backward, 3: _aten.avg_pool3d_backward}
+
+
+@operator("Pooling", aliases=("_npx_pooling",), traits=Traits(recompute=CHEAP, layout="spatial"),
+          ignored=("cudnn_off",), num_visible=1, num_outputs=lambda attrs: 2 if attrs["pool_type"] == "max" else 1,
+          samples=[Sample((2, 3, 6, 7), kernel=(2, 3), stride=(2, 2), pool_type="max", training=True),
+                   Sample((2, 3, 7, 6), kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="max", training=True),
+                   Sample((2, 3, 8, 6), kernel=(3, 3), stride=(2, 2), pool_type="max", pooling_convention="full",
+                          training=True),
+                   Sample((2, 3, 5, 5), kernel=(2, 2), stride=(3, 3), pad=(1, 1), pool_type="avg",
+                          pooling_convention="full"),
+                   Sample((2, 3, 6, 6), kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="avg"),
+                   Sample((2, 3, 6, 6), kernel=(3, 3), stride=(2, 2), pad=(2, 2), pool_type="avg",
+                          count_include_pad=False, pooling_convention="full"),
+                   Sample((2, 3, 6, 5), kernel=(3, 2), pool_type="sum", pad=(1, 0)),
+                   Sample((2, 3, 6, 5), kernel=(2, 2), pool_type="lp", p_value=2, low=0.1),
+                   Sample((2, 3, 4, 5), global_pool=True, pool_type="max", training=True),
+                   Sample((2, 3, 4, 5), global_pool=True, pool_type="avg", kernel=(2, 2)),
+                   Sample((2, 3, 7), kernel=(3,), stride=(2,), pad=(1,), pool_type="max", training=True),
+                   Sample((2, 3, 7), kernel=(2,), stride=(2,), pool_type="avg"),
+                   Sample((2, 5, 7, 3), kernel=(3, 2), stride=(2, 2), pad=(1, 0), pool_type="max", layout="NHWC",
+                          training=True, parity="MXNet has channels-last layouts on GPUs only"),
+                   Sample((2, 3, 6, 7), kernel=(3, 2), stride=(2, 2), pool_type="max", pooling_convention="same",
+                          training=True, parity="MXNet 1.9.1 fails on 'same'"),
+                   Sample((1, 2, 4, 5, 4), kernel=(2, 3, 2), stride=(2, 1, 2), pool_type="max", training=True),
+                   Sample((1, 2, 4, 5, 4), kernel=(2, 3, 2), pad=(1, 1, 0), pool_type="avg")])
+def pooling(data, *, kernel: tuple[int, ...] = (), pool_type: PoolType = "max", global_pool: bool = False,
+            pooling_convention: Convention = "valid", stride: tuple[int, ...] = (), pad: tuple[int, ...] = (),
+            p_value: int | None = None, count_include_pad: bool | None = None, layout: str | None = None):
+    """Maximum, mean, sum or p-norm of each window.  data: float[N, C, X...];   out: float[N, C, Y...]
+
+    Y is rounded down ("valid") or up ("full"), or is X / stride rounded up ("same").  Maxima have a hidden second
+    output, their places, from which the gradient follows.  Under a layout that ends in C the channels are last.
+    """
+    last = is_channels_last(layout)
+    data = channels_first(data) if last else data
+    windows = _windows(data.shape[2:], kernel, stride, pad, pooling_convention, global_pool)
+    outs = _forward(_padded(data, windows, pool_type), windows, pool_type, p_value, count_include_pad)
+    outs = tuple(windows.from_planes(out) for out in outs)
+    outs = tuple(channels_last(out) for out in outs) if last else outs
+    return outs if pool_type == "max" else outs[0]
+
+
+@pooling.gradient
+def _(call):
+    attrs = {name: value for name, value in call.attrs.items() if name in pooling.attributes}
+    saved = {"max": call.outputs[1:], "lp": call.outputs[:1]}.get(attrs["pool_type"], ())
+    return [pooling_backward(call.douts[0], call.inputs[0], *saved, **attrs)]
+
+
+@operator("_backward_Pooling", traits=Traits(recompute=CHEAP, layout="spatial"), parity=None)
+def pooling_backward(dout, data, saved=None, *, kernel: tuple[int, ...] = (), pool_type: PoolType = "max",
+                     global_pool: bool = False, pooling_convention: Convention = "valid",
+                     stride: tuple[int, ...] = (), pad: tuple[int, ...] = (), p_value: int | None = None,
+                     count_include_pad: bool | None = None, layout: str | None = None):
+    """Gradient of Pooling by its data.  saved: the places of the maxima (max) or the output (lp)."""
+    last = is_channels_last(layout)
+    if last:
+        dout, data = channels_first(dout), channels_first(data)
+        saved = None if saved is None else channels_first(saved)
+    windows = _windows(data.shape[2:], kernel, stride, pad, pooling_convention, global_pool)
+    dout = windows.to_planes(dout)
+    saved = None if saved is None else windows.to_planes(saved)
+    padded = _padded(data, windows, pool_type)
+    grad = windows.from_planes(_backward(dout, padded, saved, windows, pool_type, p_value, count_include_pad))
+    if windows.margins:
+        for axis, (left, _) in enumerate(windows.margins, 2):
+            grad = grad.narrow(axis, left, data.shape[axis])
+    return channels_last(grad) if last else grad
+
+
+class Windows(NamedTuple):
+    """How torch's pooling functions are to be called.
+
+    margins: (left, right) padding an axis that must be made beforehand, where torch's own `pad` cannot express it.
+    counts: elements of each window along each axis, [without padding, with padding], for such means.
+    flat: one spatial axis, given to torch as a plane of height 1.
+    """
+
+    kernel: list[int]
+    stride: list[int]
+    pad: list[int]
+    ceil: bool
+    margins: list[tuple[int, int]]
+    counts: list[tuple[list[int], list[int]]]
+    flat: bool
+
+    def to_planes(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.unsqueeze(2) if self.flat else tensor
+
+    def from_planes(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.squeeze(2) if self.flat else tensor
+
+    def sizes(self, like: torch.Tensor, include_pad: bool) -> torch.Tensor:
+        """Elements in each window, to divide sums by.  float[Y...]"""
+        total = like.new_ones(())
+        for counts in self.counts:
+            total = total[..., None] * torch.tensor(counts[include_pad], dtype=like.dtype, device=like.device)
+        return total[None] if self.flat else total
+
+
+def _windows(spatial: Sequence[int], kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int],
+             convention: str, global_pool: bool) -> Windows:
+    rank = len(spatial)
+    flat = rank == 1
+    lead, zero = ([1], [0]) if flat else ([], [])
+    if global_pool:
+        return Windows(lead + list(spatial), [1] * (rank + flat), [0] * (rank + flat), False, [], [], flat)
+    if len(kernel) != rank:
+        raise AttributeValueError(f"Pooling: kernel has not one length for each spatial axis; got "
+                                  f"kernel={tuple(kernel)} for {rank} axes; give {rank} lengths or global_pool=True")
+    kernel, stride, pad = list(kernel), per_axis(stride, rank, 1), per_axis(pad, rank, 0)
+    axes = list(zip(spatial, kernel, stride, pad, strict=True))
+    outs = [_out_length(x, k, s, p, convention) for x, k, s, p in axes]
+    torch_can = all(2 * p <= k and (rank < 3 or k <= x) and (convention != "full" or (out - 1) * s < x + p)
+                    for (x, k, s, p), out in zip(axes, outs, strict=True))
+    if convention != "same" and torch_can:
+        return Windows(lead + kernel, lead + stride, zero + pad, convention == "full", [], [], flat)
+    margins, counts = [], []
+    for (x, k, s, p), out in zip(axes, outs, strict=True):
+        reach = (out - 1) * s + k
+        left = max(reach - x, 0) // 2 if convention == "same" else p
+        starts = [o * s - left for o in range(out)]
+        margins.append((left, max(reach - x - left, 0)))
+        counts.append(([max(min(start + k, x) - max(start, 0), 1) for start in starts],
+                       [max(min(start + k, x + left) - start, 1) for start in starts]))
+    return Windows(lead + kernel, lead + stride, [0] * (rank + flat), False, margins, counts, flat)
+
+
+def _out_length(x: int, k: int, s: int, p: int, convention: str) -> int:
+    if convention == "same":
+        return math.ceil(x / s)
+    if x + 2 * p < k:
+        raise AttributeValueError(f"Pooling: the kernel is longer than the padded data; got kernel {k} for {x} + 2 * "
+                                  f"{p}; give a shorter kernel or more pad")
+    return 1 + (math.ceil((x + 2 * p - k) / s) if convention == "full" else (x + 2 * p - k) // s)
+
+
+def _padded(data: torch.Tensor, windows: Windows, pool_type: str) -> torch.Tensor:
+    if windows.margins:
+        fill = -math.inf if pool_type == "max" else 0.0
+        data = F.pad(data, [length for margin in reversed(windows.margins) for length in margin], value=fill)
+    return windows.to_planes(data)
+
+
+def _forward(x: torch.Tensor, windows: Windows, pool_type: str, p_value: int | None,
+             include_pad: bool | None) -> tuple[torch.Tensor, ...]:
+    kernel, stride, pad, ceil = windows[:4]
+    rank, include = x.dim() - 2, include_pad is not False
+    if pool_type == "max" and not x.numel():  # the maximum of nothing
+        out = x.new_full((*x.shape[:2], *[1] * rank), torch.finfo(x.dtype).min)
+        return out, torch.zeros_like(out, dtype=torch.int64)
+    if pool_type == "max":
+        return tuple(_FORWARD_MAX[rank](x, kernel, stride, pad, [1] * rank, ceil))
+    if pool_type == "lp":
+        x = x ** _power(p_value)
+    if list(x.shape[2:]) == kernel and not any(pad):  # one window: a reduction is faster
+        axes = list(range(2, x.dim()))
+        out = x.mean(axes, keepdim=True) if pool_type == "avg" else x.sum(axes, keepdim=True)
+    elif pool_type == "avg" and not windows.margins:
+        out = _average(x, kernel, stride, pad, ceil, include, None)
+    else:
+        out = _average(x, kernel, stride, pad, ceil, True, 1)
+        out = out / windows.sizes(out, include) if pool_type == "avg" else out
+    return (out ** (1 / p_value),) if pool_type == "lp" and p_value else (out,)
+
+
+def _backward(dout: torch.Tensor, x: torch.Tensor, saved: torch.Tensor | None, windows: Windows, pool_type: str,
+              p_value: int | None, include_pad: bool | None) -> torch.Tensor:
+    kernel, stride, pad, ceil = windows[:4]
+    rank, include = x.dim() - 2, include_pad is not False
+    if not x.numel():
+        return torch.zeros_like(x)
+    if pool_type == "max":
+        return _BACKWARD_MAX[rank](dout, x, kernel, stride, pad, [1] * rank, ceil, saved)
+    if pool_type == "lp":
+        p = _power(p_value)
+        inner = torch.where(saved == 0, 0, dout * saved ** (1 - p))
+        return x ** (p - 1) * _average_backward(inner, x, kernel, stride, pad, ceil, True, 1)
+    if list(x.shape[2:]) == kernel and not any(pad):
+        scaled = dout / math.prod(kernel) if pool_type == "avg" else dout
+        return torch.empty_like(x).copy_(scaled)
+    if pool_type == "avg" and not windows.margins:
+        return _average_backward(dout, x, kernel, stride, pad, ceil, include, None)
+    scaled = dout / windows.sizes(dout, include) if pool_type == "avg" else dout
+    return _average_backward(scaled, x, kernel, stride, pad, ceil, True, 1)
+
+
+def _average(x: torch.Tensor, *settings: Any) -> torch.Tensor:
+    if _lacks_kernel(x):
+        return _aten.avg_pool3d(x.float(), *settings).to(x.dtype)
+    return _FORWARD_AVG[x.dim() - 2](x, *settings)
+
+
+def _average_backward(dout: torch.Tensor, x: torch.Tensor, *settings: Any) -> torch.Tensor:
+    if _lacks_kernel(x):
+        return _aten.avg_pool3d_backward(dout.float(), x.float(), *settings).to(x.dtype)
+    return _BACKWARD_AVG[x.dim() - 2](dout, x, *settings)
+
+
+def _lacks_kernel(x: torch.Tensor) -> bool:
+    """torch has no 3-d mean of float16 on CPUs."""
+    return x.dtype == torch.float16 and x.dim() == 5 and x.device.type == "cpu"
+
+
+def _power(p_value: int | None) -> int:
+    if p_value is None:
+        raise AttributeValueError("Pooling: pool_type='lp' needs the power; got p_value=None; give p_value=1, 2 or 3")
+    return p_value
