@@ -1,4 +1,5 @@
 """A net with its optimizer on its devices: one step, one evaluation, saving and loading its arrays."""
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,11 @@ def add(sums: Sums, more: Sums) -> None:
         sums[name] = (old_total + total, old_count + count)
 
 
-def means(sums: Sums) -> dict[str, float]:
-    return {name: total / count if count else float("nan") for name, (total, count) in sums.items()}
+def report(task: Task, sums: Sums) -> dict[str, float]:
+    """What is shown of sums, in the order of the task's measures; NaN where nothing was counted yet."""
+    means = {name: total / count if count else math.nan for name, (total, count) in {"loss": (0, 0), **sums}.items()}
+    shown = task.report(means)
+    return {name: shown[name] for name in task.measures if name in shown}
 
 
 def place(batch: Batch, devices: list, axis: int) -> list[tuple]:
@@ -153,4 +157,4 @@ def evaluate(task: Task, net, devices: list, split: str) -> dict[str, float]:
         for slot, (data, label) in enumerate(place(batch, devices, task.batch_axis)):
             loss, outputs = task.loss(net, data, label, slot)
             add(sums, {"loss": (float(loss.asscalar()), float(label.size)), **task.measure(outputs, label)})
-    return task.report(means(sums))
+    return report(task, sums)

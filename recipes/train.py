@@ -12,7 +12,7 @@ from mxdl.errors import MXNetError
 
 from .checkpoint import LAST, Checkpoints
 from .components import build
-from .engine import Engine, NotFinite, Sums, add, contexts, means
+from .engine import Engine, NotFinite, Sums, add, contexts, report
 from .metrics import Metrics, PlotMissing, plot, read
 from .progress import Progress, memory_bytes
 from .resolve import Resolved
@@ -116,7 +116,7 @@ class Loop:
                 each = (time.monotonic() - began) / (state.batch - first)
                 left = batches * (self.recipe.train.epochs - state.epoch) - state.batch
                 self.progress.tick(f"epoch {state.epoch + 1}/{self.recipe.train.epochs}  {state.batch}/{batches}",
-                                   self.task.report(means({"loss": (0.0, 0.0), **state.sums})),
+                                   report(self.task, state.sums),
                                    seen / (time.monotonic() - began), self.task.unit, left * each)
         self._settle()
         return seen / (time.monotonic() - began)
@@ -129,7 +129,7 @@ class Loop:
     def finish_epoch(self, speed: float) -> dict[str, Any]:
         """Evaluates, records and saves."""
         state, epochs, every = self.state, self.recipe.train.epochs, self.recipe.checkpoint.every
-        trained = self.task.report(means(state.sums))
+        trained = report(self.task, state.sums)
         held_out = self.engine.evaluate()
         state.epoch, state.batch, state.sums = state.epoch + 1, 0, {}
         best_by = next(iter(self.task.measures))

@@ -34,6 +34,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The arguments; key=value words may also stand after options, which argparse alone does not allow."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    strange = rest if not hasattr(args, "overrides") else [word for word in rest if word.startswith("-")]
+    if strange:
+        parser.error(f"unrecognized arguments: {' '.join(strange)}")
+    if rest:
+        args.overrides = [*args.overrides, *rest]
+    return args
+
+
 def explain(error: Exception, as_json: bool) -> int:
     """Tells an error in one message; returns the exit code."""
     if as_json:
@@ -48,7 +60,7 @@ def explain(error: Exception, as_json: bool) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    args = build_parser().parse_args(argv)
+    args = parse(argv)
     try:
         return args.run(args) or 0
     except BrokenPipeError:  # the reader of our output has gone: `mxdl list | head`

@@ -69,6 +69,14 @@ def test_describe_tells_sources(capsys):
     assert rows["model.name"]["layer"] == "recipe" and rows["train.clip_norm"]["layer"] == "default"
 
 
+def test_overrides_may_stand_after_options(capsys):
+    assert main(["describe", "lenet_digits", "--json", "train.epochs=3", "--changed", "seed=4"]) == 0
+    rows = {row["key"]: row["value"] for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert rows["train.epochs"] == 3 and rows["seed"] == 4
+    with pytest.raises(SystemExit):
+        main(["describe", "lenet_digits", "seed=4", "--jsn"])
+
+
 def test_list_shows_components(capsys):
     main(["list", "optimizers"])
     assert "learning_rate=0.001" in capsys.readouterr().out
