@@ -9,6 +9,7 @@ import mxdl as mx
 from mxdl.errors import MXNetError
 
 from .components import build
+from .diagnose import first_not_finite
 from .schema import Recipe, Train
 from .task import Batch, Task, generator
 
@@ -95,7 +96,10 @@ class Engine:
                                         update_on_kvstore=False if recipe.train.clip_norm else None)
 
     def step(self, number: int, batch: Batch) -> tuple[list, Sums]:
-        """One update of the weights.  Returns the losses, one a device and not yet read, and the other measures."""
+        """One update of the weights.  Returns the losses, one a device and not yet read, and the other measures.
+
+        Raises NotFinite before the update, where train.check_nan asks for it: the weights are then still good.
+        """
         seed_everything(self.recipe.seed, number)
         self.trainer.set_learning_rate(self.rate(number))
         losses, sums = [], {}
@@ -103,6 +107,10 @@ class Engine:
             with mx.autograd.record():
                 loss, outputs = self.task.loss(self.net, data, label, slot)
             loss.backward()
+            if self.recipe.train.check_nan and not math.isfinite(loss.asscalar()):
+                where = first_not_finite(self.task, self.net, data, label, slot)
+                raise NotFinite(f"the loss is {loss.asscalar()} at step {number}; first not finite: {where}; lower "
+                                f"optimizer.learning_rate, add schedule.warmup_epochs or set train.clip_norm")
             losses.append(loss)
             add(sums, self.task.measure(outputs, label))
         if self.recipe.train.clip_norm:
@@ -122,17 +130,6 @@ class Engine:
     def evaluate(self, split: str = "valid") -> dict[str, float]:
         """The task's report over a whole split."""
         return evaluate(self.task, self.net, self.devices, split)
-
-    def first_not_finite(self) -> str:
-        """The first parameter whose gradient or value is not finite, in the order of the net."""
-        for name, parameter in self.net.collect_params().items():
-            arrays = {"value": parameter.data(self.devices[0])}
-            if parameter.grad_req != "null":
-                arrays["gradient"] = parameter.grad(self.devices[0])
-            for what, array in arrays.items():
-                if not np.isfinite(array.asnumpy()).all():
-                    return f"the {what} of {name}"
-        return "none of the parameters or gradients, so the loss itself"
 
     def write(self, folder: Path) -> None:
         """The arrays of a checkpoint."""

@@ -34,7 +34,7 @@ class Train:
     static: bool = key(True, "keep the buffers of the hybridized net between calls (static_alloc, static_shape)")
     kvstore: Literal["local", "device", "none"] = key("local", "where gradients are summed and weights updated")
     clip_norm: NonNegative = key(0.0, "largest norm of the gradient of the mean loss; 0 is no clipping")
-    check_nan: bool = key(True, "stop at the first loss that is not finite")
+    check_nan: bool = key(True, "stop before an update by a loss that is not finite (a GPU is waited for at each step)")
 
 
 @dataclass(frozen=True)

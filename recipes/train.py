@@ -12,7 +12,7 @@ from mxdl.errors import MXNetError
 
 from .checkpoint import LAST, Checkpoints
 from .components import build
-from .engine import Engine, NotFinite, Sums, add, contexts, report
+from .engine import Engine, Sums, add, contexts, report
 from .metrics import Metrics, PlotMissing, plot, read
 from .progress import Progress, memory_bytes
 from .resolve import Resolved
@@ -77,7 +77,7 @@ class Loop:
             self._carried = self.engine.read(folder)
         self.metrics = Metrics(run, self.recipe.log.tensorboard, self.state.step)
         self._began = time.monotonic() - self.state.seconds
-        self._pending: tuple[list, float] | None = None
+        self._pending: list[tuple[list, int]] = []
 
     def save(self, best: bool = False) -> None:
         self._settle()
@@ -85,16 +85,10 @@ class Loop:
         self.checkpoints.save(self.state.step, asdict(self.state), self.engine.write, best)
 
     def _settle(self) -> None:
-        """Adds the loss of the step before.  Reading a loss one step late keeps a GPU busy meanwhile."""
-        if self._pending is None:
-            return
-        (losses, size), self._pending = self._pending, None
-        total = sum(float(loss.asscalar()) for loss in losses)
-        if self.recipe.train.check_nan and not math.isfinite(total):
-            raise NotFinite(f"the loss is {total} at step {self.state.step} (epoch {self.state.epoch + 1}); first not "
-                            f"finite: {self.engine.first_not_finite()}; lower optimizer.learning_rate, add "
-                            f"schedule.warmup_epochs or set train.clip_norm. The last checkpoint is from before")
-        add(self.state.sums, {"loss": (total, float(size))})
+        """Reads the losses of the steps since the last time and adds them up: reading makes a GPU wait."""
+        for losses, size in self._pending:
+            add(self.state.sums, {"loss": (sum(float(loss.asscalar()) for loss in losses), float(size))})
+        self._pending.clear()
 
     def run_epoch(self, caught: list[int]) -> float:
         """Trains to the end of the epoch under way; returns words (pictures, ...) a second."""
@@ -106,13 +100,13 @@ class Loop:
         began, seen, first = time.monotonic(), 0, state.batch
         for batch in self.task.batches("train", state.epoch, state.batch):
             losses, sums = self.engine.step(state.step, batch)
-            self._settle()
-            self._pending = losses, batch.size
+            self._pending.append((losses, batch.size))
             add(state.sums, sums)
             state.step, state.batch, seen = state.step + 1, state.batch + 1, seen + batch.size
             if caught:
                 self._stop(caught[0])
             if self.progress.due():
+                self._settle()
                 each = (time.monotonic() - began) / (state.batch - first)
                 left = batches * (self.recipe.train.epochs - state.epoch) - state.batch
                 self.progress.tick(f"epoch {state.epoch + 1}/{self.recipe.train.epochs}  {state.batch}/{batches}",
@@ -190,8 +184,6 @@ def dry_run(resolved: Resolved, folder: Path, steps: int = 2) -> dict[str, Any]:
     for number, batch in zip(range(steps), task.batches("train", 0), strict=False):
         losses, _ = engine.step(number, batch)
         total = sum(float(loss.asscalar()) for loss in losses) / batch.size
-        if not math.isfinite(total):
-            raise NotFinite(f"dry run: the loss is {total} at step {number}")
     seconds = time.monotonic() - began
     checkpoints = Checkpoints(folder)
     engine.read(checkpoints.save(steps, asdict(State(step=steps)), engine.write, best=True))
