@@ -29,9 +29,9 @@ def upgrade(content: Any, where: str) -> dict[str, Any]:
 
 
 def _upgraded(content: Mapping[str, Any], version: int) -> dict[str, Any]:
-    top = {"nodes": [_normal(entry, version) for entry in content["nodes"]],
-           "heads": [_edge(head) for head in content["heads"]],
-           "node_row_ptr": [int(n) for n in content.get("node_row_ptr", ())]}
+    top: dict[str, Any] = {"nodes": [_normal(entry, version) for entry in content["nodes"]],
+                           "heads": [_edge(head) for head in content["heads"]],
+                           "node_row_ptr": [int(n) for n in content.get("node_row_ptr", ())]}
     if version < _CURRENT:
         for entry in top["nodes"]:
             entry["attrs"] = {hidden_key(key): text for key, text in entry["attrs"].items()}
@@ -92,7 +92,8 @@ def _move_parameter_attributes(nodes: list[dict]) -> None:
 
 def _add_missing_inputs(top: dict[str, Any]) -> None:
     """Inputs that the file leaves out become variables NAME_input, placed before their operator."""
-    moved, nodes = [], []  # moved[old id] = new id
+    moved: list[int] = []  # moved[old id] = new id
+    nodes: list[dict] = []
     for entry in top["nodes"]:
         given = len(entry["inputs"])
         entry["inputs"] = [[moved[i], k] for i, k in entry["inputs"]]
