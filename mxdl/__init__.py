@@ -22,6 +22,7 @@ _OBJECTS = {
 }
 
 wiring.connect("bind", "mxdl.executor.bound:bind")
+wiring.connect("simple_bind", "mxdl.executor.bound:simple_bind")
 
 
 def __getattr__(name: str):

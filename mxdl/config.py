@@ -37,3 +37,8 @@ def thread_variables() -> dict[str, str]:
 def compiler() -> str:
     """CC: the C compiler that builds an exported file.  Default: cc"""
     return os.environ.get("CC") or "cc"
+
+
+def backward_do_mirror() -> bool:
+    """MXNET_BACKWARD_DO_MIRROR: 1 makes executors recompute cheap operators in the backward pass.  Default: 0"""
+    return os.environ.get("MXNET_BACKWARD_DO_MIRROR", "0") == "1"
