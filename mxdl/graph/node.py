@@ -12,7 +12,7 @@ class Value(NamedTuple):
     """Output number `index` of `node`."""
 
     node: Node
-    index: int
+    index: int  # type: ignore[assignment]  # tuple.index is not used of values
 
     @staticmethod
     def apply_operator(op: Operator, inputs: Sequence[Value], attrs: Mapping[str, Any]) -> Any:
@@ -41,7 +41,7 @@ class Node:
 
     def __init__(self, op: Operator | None, name: str, attrs: dict[str, Any] | None = None,
                  inputs: Sequence[Value] = (), hidden: dict[str, str] | None = None):
-        self.op = op
+        self.op: Any = op  # Operator or None: passes have told the two apart before they ask it
         self.name = name
         self.attrs = {} if attrs is None else attrs
         self.inputs = tuple(inputs)

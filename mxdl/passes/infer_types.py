@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -87,12 +87,13 @@ def _infer(graph: Graph, known: Mapping[str, Any], partial: bool, guess: dict[No
         if node.op.complete_rule is not None:
             _complete(node, types, known)
         inputs = tuple(types.get(v) for v in node.inputs)
-        if None in inputs:
+        given = tuple(t for t in inputs if t is not None)
+        if len(given) < len(inputs):
             if not partial:
                 raise _unknown_input(node, inputs, graph)
             types.set(node, (None,) * node.num_outputs)
             continue
-        types.set(node, output_types(node.op, attrs, inputs, node))
+        types.set(node, output_types(node.op, attrs, given, node))
     if partial:
         for node in graph.inputs:
             if types.get(Value(node, 0)) is None:
@@ -102,7 +103,7 @@ def _infer(graph: Graph, known: Mapping[str, Any], partial: bool, guess: dict[No
     return types
 
 
-def is_complete(shape: Shape | None) -> bool:
+def is_complete(shape: Shape | None) -> TypeGuard[Shape]:
     return shape is not None and all(length > 0 for length in shape)
 
 

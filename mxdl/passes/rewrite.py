@@ -26,13 +26,13 @@ def rebuild(graph: Graph, visit: Visitor) -> Graph:
 
 def running_order(graph: Graph) -> list[Node]:
     """The graph's nodes by serial, which passes keep a topological order (see `renumbered`)."""
-    return sorted(graph.nodes, key=lambda node: node.serial)
+    return sorted(graph.nodes, key=lambda node: node.serial or 0)
 
 
 def renumbered(graph: Graph) -> Graph:
     """`graph` itself where every node was created after its inputs; else (composed symbols) a copy with fresh
     serials in depth-first order, so that the running order is topological."""
-    if all(v.node.serial < node.serial for node in graph.nodes for v in node.inputs):
+    if all((v.node.serial or 0) < (node.serial or 0) for node in graph.nodes for v in node.inputs):
         return graph
     mapped: dict[Node, Node | Sequence[Value]] = {}
     for node in graph.nodes:

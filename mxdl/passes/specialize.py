@@ -2,6 +2,7 @@
 states are written back."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..graph import Graph, Node, Value
@@ -27,7 +28,7 @@ def specialize(graph: Graph, training: bool) -> Specialized:
     order = running_order(graph)
     drawing = [n for n in order if n.op is not None and n.op.needs_seed]
     seeds = {node: rank for rank, node in enumerate(drawing)}
-    mapped: dict[Node, Node] = {}
+    mapped: dict[Node, Node | Sequence[Value]] = {}
     current: dict[Node, Value] = {}
     for node in order:
         if node.op is None:
@@ -38,10 +39,11 @@ def specialize(graph: Graph, training: bool) -> Specialized:
             attrs = {**attrs, "training": training}
         if node in seeds:
             attrs = {**attrs, "seed": seeds[node]}
+        new = node
         if attrs is not node.attrs or inputs != node.inputs:
-            mapped[node] = node.replaced(inputs, attrs)
+            mapped[node] = new = node.replaced(inputs, attrs)
         if node.op.updates and (training or not node.op.needs_training):
-            _update_variables(node, mapped.get(node, node), current)
+            _update_variables(node, new, current)
     outputs = [follow(mapped, v) for v in graph.outputs]
     return Specialized(Graph([*outputs, *current.values()], graph.inputs), tuple(current), len(seeds))
 
