@@ -76,5 +76,5 @@ class Progress:
         self.event("epoch", **record)
         self.say(f"epoch {record['epoch']}/{epochs}  train {figures(record['train'])}  "
                  f"valid {figures(record['valid'])}  "
-                 f"{record['speed']:,.0f} {unit}/s  {duration(record['seconds'])}  eta {duration(eta)}  "
+                 f"{record['speed']:,.0f} {unit}/s  after {duration(record['seconds'])}  eta {duration(eta)}  "
                  f"mem {record['memory_mb']:,.0f} MB")
