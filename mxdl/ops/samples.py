@@ -14,19 +14,21 @@ class Sample:
 
     differentiable: indices of the inputs to check gradients of; default all floating inputs.
     training: run in training mode.   tolerance: relative tolerance where the default 1e-5 is too tight.
-    parity: "" where the operator equals MXNet's on this sample; else the reason why it is not compared.
+    resizable: the tests may also cut axes to length 1 and 0 (False: the shapes mean something, such as a square).
+    parity: "" where MXNet computes this too; else why its answer is no reference (it crashes, it leaks).
     """
 
-    __slots__ = ("attrs", "differentiable", "high", "inputs", "low", "parity", "tolerance", "training")
+    __slots__ = ("attrs", "differentiable", "high", "inputs", "low", "parity", "resizable", "tolerance", "training")
 
     def __init__(self, *inputs: Any, low: float = -1.0, high: float = 1.0,
                  differentiable: tuple[int, ...] | None = None, training: bool = False,
-                 tolerance: float | None = None, parity: str = "", **attrs: Any):
+                 tolerance: float | None = None, resizable: bool = True, parity: str = "", **attrs: Any):
         self.inputs = inputs
         self.low, self.high = low, high
         self.differentiable = differentiable
         self.training = training
         self.tolerance = tolerance
+        self.resizable = resizable
         self.parity = parity
         self.attrs = attrs
 

@@ -29,6 +29,7 @@ class Traits:
     commutative: the two inputs may be exchanged.
     identity: of the attributes with defaults (and `training`), whether the output is the first input unchanged.
     shape_only: inputs of which only shape and dtype matter, so nobody needs to keep their values.
+    dynamic: the output's shape depends on the inputs' values, so it is known only when the operator has run.
     """
 
     recompute: Recompute = CHEAP
@@ -40,3 +41,4 @@ class Traits:
     commutative: bool = False
     identity: Callable[[Mapping[str, Any]], bool] | None = None
     shape_only: Container[int] = ()
+    dynamic: bool = False

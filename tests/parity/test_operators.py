@@ -41,7 +41,7 @@ def test_operator_equals_mxnet(op, index, mxnet, record_property):
     wanted = sample.differentiable
     call = call._replace(grad=kernels.differentiable_inputs(op, call) if wanted is None else tuple(wanted))
     problems, has_gradient = compare(op, name, call, mxnet, sample.tolerance)
-    for change, changed in variants(call):
+    for change, changed in variants(call, sample.resizable):
         try:
             found, _ = compare(op, name, changed, mxnet, sample.tolerance)
         except MXNetRefused:
