@@ -35,7 +35,7 @@ def deep_net(num_nodes: int) -> tuple[Graph, dict[str, TensorType]]:
         weight, bias = variable(f"weight{i}"), variable(f"bias{i}")
         known[weight.node.name], known[bias.node.name] = TensorType((UNITS, UNITS)), TensorType((UNITS,))
         y = apply(dense, (x, weight, bias), {"num_hidden": UNITS}, f"dense{i}")
-        y = apply(norm, (y, gamma, beta), {}, f"norm{i}")
+        y, _, _ = apply(norm, (y, gamma, beta), {}, f"norm{i}")  # and its mean and deviation
         x = apply(add, (x, apply(relu, (y,), {}, f"relu{i}")), {}, f"add{i}")
     return Graph([x]), known
 
