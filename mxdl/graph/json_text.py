@@ -12,9 +12,10 @@ def quoted(text: str) -> str:
     return f'"{text.translate(_ESCAPES)}"'
 
 
-def numbers(rows: Sequence[Any]) -> str:
-    """A list of whole numbers, or of such lists, on one line."""
-    return "[" + ", ".join(numbers(row) if isinstance(row, (list, tuple)) else str(row) for row in rows) + "]"
+def numbers(rows: Sequence[Any], indent: int = 0) -> str:
+    """A list of whole numbers, or of such lists; one item a line where there are more than ten."""
+    items = [numbers(row) if isinstance(row, (list, tuple)) else str(row) for row in rows]
+    return "[" + ", ".join(items) + "]" if len(items) <= 10 else block("[", items, "]", indent)
 
 
 def string_map(entries: Mapping[str, str], indent: int) -> str:

@@ -57,9 +57,9 @@ def _graph_fields(graph: Graph, indent: int) -> list[str]:
         rows.append(rows[-1] + node.num_outputs)
     heads = [[position[v.node], v.index, versions.get(v.node, 0)] for v in graph.outputs]
     return ['"nodes": ' + block("[", nodes, "]", indent),
-            '"arg_nodes": ' + numbers([position[n] for n in graph.nodes if n.is_variable]),
-            '"node_row_ptr": ' + numbers(rows),
-            '"heads": ' + numbers(heads)]
+            '"arg_nodes": ' + numbers([position[n] for n in graph.nodes if n.is_variable], indent),
+            '"node_row_ptr": ' + numbers(rows, indent),
+            '"heads": ' + numbers(heads, indent)]
 
 
 def _node_text(node: Node, position: Mapping[Node, int], versions: dict[Node, int], indent: int) -> str:
@@ -67,7 +67,7 @@ def _node_text(node: Node, position: Mapping[Node, int], versions: dict[Node, in
     texts = attribute_texts(node)
     if texts:
         fields.append('"attrs": ' + string_map(texts, indent + 2))
-    fields.append('"inputs": ' + numbers(_edges(node, position, versions)))
+    fields.append('"inputs": ' + numbers(_edges(node, position, versions), indent + 2))
     if isinstance(node.op, NotBuiltOperator) and node.op.subgraphs:
         texts_of_subgraphs = [block("{", _graph_fields(g, indent + 6), "}", indent + 4) for g in node.op.subgraphs]
         fields.append('"subgraphs": ' + block("[", texts_of_subgraphs, "]", indent + 2))

@@ -15,7 +15,8 @@ from .traits import CHEAP, Traits
 _SPATIAL = Traits(recompute=CHEAP, layout="spatial")
 _STATES = {3: "moving_mean", 4: "moving_var"}
 _AUXILIARY = ("moving_mean", "moving_var")
-_IGNORED = ("cudnn_off", "min_calib_range", "max_calib_range")
+_INITIALIZERS = {"moving_mean": '["zero", {}]', "moving_var": '["one", {}]'}
+_IGNORED = ("cudnn_off", "mkldnn_off", "min_calib_range", "max_calib_range")
 
 
 def _num_visible(attrs):
@@ -23,7 +24,7 @@ def _num_visible(attrs):
 
 
 @operator("BatchNorm", aliases=("_npx_batch_norm",), traits=_SPATIAL, ignored=_IGNORED, num_outputs=5,
-          num_visible=_num_visible, updates=_STATES, auxiliary=_AUXILIARY,
+          num_visible=_num_visible, updates=_STATES, auxiliary=_AUXILIARY, initializers=_INITIALIZERS,
           output_names=("output", "mean", "var"),
           samples=[Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False, training=True),
                    Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False),
@@ -97,7 +98,8 @@ def batch_norm_backward(dout, data, gamma, mean, spread, *, needs: tuple[bool, .
 
 
 @operator("_contrib_SyncBatchNorm", traits=_SPATIAL, ignored=("ndev", "key"), num_outputs=5,
-          num_visible=_num_visible, updates=_STATES, auxiliary=_AUXILIARY, output_names=("output", "mean", "var"),
+          num_visible=_num_visible, updates=_STATES, auxiliary=_AUXILIARY, initializers=_INITIALIZERS,
+          output_names=("output", "mean", "var"),
           gradient=_gradient, parity="the statistics are those of one device, as BatchNorm's: see BatchNorm",
           samples=[Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False, training=True)])
 def sync_batch_norm(data, gamma, beta, moving_mean, moving_var, *, eps: float = 1e-3, momentum: float = 0.9,
