@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from .errors import NotBuiltError
 from .graph import Node, Value
+from .graph.auxiliary import auxiliary_nodes
 from .graph.serialize import attribute_texts
 from .passes.infer_types import infer_types
-from .symbol.symbol import Symbol, auxiliary_nodes
+from .symbol.symbol import Symbol
 from .types import TensorType
 
 _WEIGHT_SUFFIXES = ("_weight", "_bias", "_gamma", "_beta", "_parameters")

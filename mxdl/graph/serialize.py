@@ -16,6 +16,7 @@ from ..errors import AttributeValueError, FileFormatError, OperatorError
 from ..ops import Operator, registry
 from ..ops.attributes import attribute_text
 from ..ops.not_built import NotBuiltOperator, not_built_reason
+from .auxiliary import auxiliary_nodes
 from .graph import Graph
 from .json_text import block, numbers, quoted, string_map
 from .node import Node, Value
@@ -54,7 +55,7 @@ def _graph_fields(graph: Graph, indent: int) -> list[str]:
     rows, nodes = [0], []
     for node in graph.nodes:
         nodes.append(_node_text(node, position, versions, indent + 2))
-        rows.append(rows[-1] + node.num_outputs)
+        rows.append(rows[-1] + (1 if node.op is None else node.op.mxnet_outputs(node.attrs)))
     heads = [[position[v.node], v.index, versions.get(v.node, 0)] for v in graph.outputs]
     return ['"nodes": ' + block("[", nodes, "]", indent),
             '"arg_nodes": ' + numbers([position[n] for n in graph.nodes if n.is_variable], indent),
@@ -126,12 +127,20 @@ def _node(entry: Mapping[str, Any], inputs: Sequence[Value], num_outputs: int, w
     op = registry.find(entry["op"])
     if op is None:
         subgraphs = [_graph_of(g, f"{where}: subgraph of {name!r}") for g in entry["subgraphs"]]
-        return Node(NotBuiltOperator(entry["op"], name, num_outputs, subgraphs), name, {}, inputs, texts)
+        placeholder = NotBuiltOperator(entry["op"], name, num_outputs, subgraphs, *_inner_inputs(subgraphs, inputs))
+        return Node(placeholder, name, {}, inputs, texts)
     try:
         attrs = op.parse({k: v for k, v in texts.items() if k in op.attributes or not k.startswith("__")})
     except OperatorError as error:
         raise FileFormatError(f"{where}: node {name!r}: {error}") from None
     return Node(op, name, attrs, inputs, texts)
+
+
+def _inner_inputs(subgraphs: Sequence[Graph], inputs: Sequence[Value]) -> tuple[list[str], list[str]]:
+    """Names of a fused operator's inputs, which are those of the graph inside it, and of the states among them."""
+    if len(subgraphs) != 1 or len(subgraphs[0].inputs) > len(inputs):
+        return [], []
+    return [n.name for n in subgraphs[0].inputs], [n.name for n in auxiliary_nodes(subgraphs[0])]
 
 
 def _output_counts(content: Mapping[str, Any]) -> list[int]:

@@ -24,7 +24,8 @@ def substituted(outputs: Iterable[Value], replace: Mapping[Node, Value]) -> list
 
 
 def bypassed(outputs: Iterable[Value], skip: Iterable[str]) -> list[Value]:
-    """`outputs` without the nodes whose operator is named in `skip`: output i of such a node is its input i."""
+    """`outputs` over copies in which consumers do without the nodes whose operator is named in `skip`: output i of such
+    a node is its input i.  The outputs' own nodes stay."""
     outputs, skipped = list(outputs), frozenset(skip)
     copies: dict[Node, Node] = {}
 
@@ -34,6 +35,5 @@ def bypassed(outputs: Iterable[Value], skip: Iterable[str]) -> list[Value]:
         return Value(copies[value.node], value.index)
 
     for node in postorder(outputs):
-        if node.op is None or node.op.name not in skipped:
-            copies[node] = Node(node.op, node.name, node.attrs, [moved(v) for v in node.inputs], node.hidden)
-    return [moved(value) for value in outputs]
+        copies[node] = Node(node.op, node.name, node.attrs, [moved(v) for v in node.inputs], node.hidden)
+    return [Value(copies[value.node], value.index) for value in outputs]

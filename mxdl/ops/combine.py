@@ -57,6 +57,7 @@ def stack(*data, axis: int = 0):
 
 
 @operator("SliceChannel", aliases=("split",), traits=VIEW, num_outputs=lambda attrs: attrs["num_outputs"],
+          output_names=lambda attrs: [f"output{i}" for i in range(attrs["num_outputs"])],
           samples=[Sample((2, 6), num_outputs=3), Sample((2, 3, 4), num_outputs=2, axis=-1),
                    Sample((2, 3, 4), num_outputs=3, squeeze_axis=True), Sample((2, 3), num_outputs=1)])
 def split(data, *, num_outputs: int, axis: int = 1, squeeze_axis: bool = False):

@@ -11,7 +11,7 @@ from .traits import CHEAP, Traits
 
 
 @operator("Dropout", aliases=("_npx_dropout",), traits=Traits(recompute=CHEAP, view=True, inplace=((0, 0),)),
-          ignored=("cudnn_off",), num_outputs=2, num_visible=1,
+          ignored=("cudnn_off",), num_outputs=2, num_visible=1, output_names=("output", "mask"),
           samples=[Sample((3, 4), p=0.4), Sample((3, 4), p=0.0, training=True),
                    Sample((3, 4), p=0.4, training=True, parity="the random draws are mxdl's own"),
                    Sample((3, 4, 2), p=0.5, mode="always", axes=(1,), parity="the random draws are mxdl's own")])

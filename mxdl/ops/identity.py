@@ -41,7 +41,8 @@ def block_grad(data):
     return data.clone()
 
 
-@operator("make_loss", aliases=("_sparse_make_loss",), traits=BARRIER, samples=[Sample((2, 3))])
+@operator("make_loss", aliases=("_sparse_make_loss",), traits=BARRIER, output_names=("loss",),
+          samples=[Sample((2, 3))])
 def make_loss(data):
     """data as a loss: its gradient is 1 whatever comes from above.  data, out: T[...]"""
     return data.clone()

@@ -117,7 +117,7 @@ def _group_sizes(data: torch.Tensor, num_groups: int) -> tuple[int, int, int]:
     return data.shape[0], num_groups, math.prod(data.shape[1:]) // num_groups
 
 
-@operator("InstanceNorm", traits=_CHEAP,
+@operator("InstanceNorm", traits=_CHEAP, output_names=("output", "mean", "var"), mxnet_outputs=3,
           samples=[Sample((2, 3, 4, 3), (3,), (3,)), Sample((2, 3, 5), (3,), (3,), eps=1e-5)])
 def instance_norm(data, gamma, beta, *, eps: float = 1e-3):
     """(data - mean) / sqrt(var + eps) * gamma + beta, by the statistics over X... of each channel of each instance.
@@ -135,7 +135,7 @@ def _(shapes, **_):
     return {name: (shapes["data"][1],) for name in ("gamma", "beta")}
 
 
-@operator("L2Normalization", traits=_CHEAP,
+@operator("L2Normalization", traits=_CHEAP, output_names=("output", "norm"), mxnet_outputs=2,
           samples=[Sample((2, 3, 4)), Sample((2, 3, 4, 2), low=0.5, mode="channel"),
                    Sample((2, 3, 4, 2), mode="spatial")])
 def l2_normalization(data, *, eps: float = 1e-10, mode: Literal["channel", "instance", "spatial"] = "instance"):
@@ -147,7 +147,7 @@ def l2_normalization(data, *, eps: float = 1e-10, mode: Literal["channel", "inst
     return data / torch.sqrt(torch.sum(data * data, list(axes), keepdim=True) + eps)
 
 
-@operator("LRN", traits=_CHEAP,
+@operator("LRN", traits=_CHEAP, output_names=("output", "tmp_norm"), mxnet_outputs=2,
           samples=[Sample((2, 5, 3, 3), nsize=3, alpha=0.1), Sample((1, 4, 2, 2), nsize=5, beta=0.5)])
 def lrn(data, *, alpha: float = 1e-4, beta: float = 0.75, knorm: float = 2.0, nsize: int):
     """data / (knorm + alpha / nsize * sum of squares over nsize neighbouring channels) ** beta.

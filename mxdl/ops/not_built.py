@@ -27,18 +27,25 @@ class NotBuiltOperator(Operator):
     """Stands for one node's operator: takes any inputs and attributes, and raises when it is run.
 
     subgraphs: graphs that the file holds inside the node (control flow, fused convolutions), kept for saving.
+    inputs: names of the first inputs, where known.   auxiliary: which of them are auxiliary states.
     """
 
-    def __init__(self, name: str, node_name: str, num_outputs: int = 1, subgraphs: Sequence[Any] = ()):
+    def __init__(self, name: str, node_name: str, num_outputs: int = 1, subgraphs: Sequence[Any] = (),
+                 inputs: Sequence[str] = (), auxiliary: Sequence[str] = ()):
         advice = not_built_reason(name) or "use another operator"
 
         def kernel(*data: Any) -> Any:
             raise NotBuiltError(f"{name}: mxdl can load this operator but not run it yet; got it at node "
                                 f"{node_name!r}; {advice}")
         kernel.__doc__ = f"MXNet's {name}, which mxdl cannot run."
-        super().__init__(name, kernel, num_outputs=num_outputs)
+        super().__init__(name, kernel, num_outputs=num_outputs, auxiliary=auxiliary)
+        self._inputs = list(inputs)
         self.subgraphs = tuple(subgraphs)
 
     def parse(self, attrs: Mapping[str, Any]) -> dict[str, Any]:
         """Nothing is known of its attributes: their texts stay in the node's `hidden`."""
         return {}
+
+    def input_names(self, attrs: Mapping[str, Any], count: int | None = None) -> list[str]:
+        """The names that are known, then arg0, arg1, ..."""
+        return [*self._inputs, *(f"arg{i}" for i in range((count or 0) - len(self._inputs)))]

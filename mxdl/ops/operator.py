@@ -69,7 +69,8 @@ class Operator:
                  samples: Sequence[Sample] = (), num_outputs: int | Callable[[Mapping], int] = 1,
                  num_visible: int | Callable[[Mapping], int] | None = None, updates: Mapping[int, str] | None = None,
                  auxiliary: Sequence[str] = (), initializers: Mapping[str, str] | None = None,
-                 output_names: Sequence[str] = (), ignored: Sequence[str] = (),
+                 output_names: Sequence[str] | Callable[[Mapping], Sequence[str]] = (),
+                 mxnet_outputs: int | Callable[[Mapping], int] | None = None, ignored: Sequence[str] = (),
                  parity: str | None = "", gradient: Rule | NotDifferentiable | None = None):
         self.name = name
         self.aliases = tuple(aliases)
@@ -84,7 +85,8 @@ class Operator:
         self.auxiliary = frozenset(auxiliary)
         #: input name -> the ``__init__`` that a variable made for it carries, as MXNet writes it ('["zero", {}]')
         self.initializers = dict(initializers or {})
-        self._output_names = tuple(output_names)
+        self._output_names = output_names
+        self._mxnet_outputs = mxnet_outputs
         #: attributes that MXNet's files carry and that mean nothing here (cudnn_tune, workspace)
         self.ignored = frozenset(ignored)
         #: "" where the operator equals MXNet's of the same name; else the reason why it is not compared
@@ -205,11 +207,20 @@ class Operator:
             return self.num_outputs(attrs)
         return self._num_visible if isinstance(self._num_visible, int) else self._num_visible(self.filled(attrs))
 
+    def mxnet_outputs(self, attrs: Mapping[str, Any]) -> int:
+        """How many outputs MXNet's symbol files count: what the kernel returns less what the caller writes back, unless
+        the entry says otherwise."""
+        if self._mxnet_outputs is None:
+            return max(self.num_outputs(attrs) - len(self.updates), self.num_visible(attrs))
+        return self._mxnet_outputs if isinstance(self._mxnet_outputs, int) else self._mxnet_outputs(self.filled(attrs))
+
     def output_names(self, attrs: Mapping[str, Any]) -> list[str]:
         """The suffixes in `Symbol.list_outputs` ("output", or "output0", "output1", ...)."""
+        if callable(self._output_names):
+            return list(self._output_names(self.filled(attrs)))
         if self._output_names:
             return list(self._output_names)
-        n = self.num_visible(attrs)
+        n = self.mxnet_outputs(attrs)
         return ["output"] if n == 1 else [f"output{i}" for i in range(n)]
 
     # -- running ----------------------------------------------------------------------------------------------

@@ -26,8 +26,15 @@ _FORWARD_AVG = {2: _aten.avg_pool2d, 3: _aten.avg_pool3d}
 _BACKWARD_AVG = {2: _aten.avg_pool2d_backward, 3: _aten.avg_pool3d_backward}
 
 
+def _mxnet_outputs(attrs):
+    """MXNet (with oneDNN) counts the workspace of its maximum kernel, which takes channels-first arrays only."""
+    channels_last = (attrs["layout"] or "").endswith("C")
+    return 2 if attrs["pool_type"] == "max" and attrs["kernel"] and not channels_last else 1
+
+
 @operator("Pooling", aliases=("_npx_pooling",), traits=Traits(recompute=CHEAP, layout="spatial"),
           ignored=("cudnn_off",), num_visible=1, num_outputs=lambda attrs: 2 if attrs["pool_type"] == "max" else 1,
+          output_names=("output",), mxnet_outputs=_mxnet_outputs,
           samples=[Sample((2, 3, 6, 7), kernel=(2, 3), stride=(2, 2), pool_type="max", training=True),
                    Sample((2, 3, 7, 6), kernel=(3, 3), stride=(2, 2), pad=(1, 1), pool_type="max", training=True),
                    Sample((2, 3, 8, 6), kernel=(3, 3), stride=(2, 2), pool_type="max", pooling_convention="full",

@@ -9,11 +9,14 @@ import torch
 
 from ..attribute import AttrScope
 from ..errors import OperatorError
-from ..graph import Node, Value
+from ..graph import Node, Value, variable
 from ..graph.hidden import HIDDEN_KEYS, hidden_key
 from ..name import NameManager
 from ..ops import Operator
 from ..types import dtype_name
+
+#: attributes that say how many inputs an operator is given, where it is not `num_args`
+_COUNTS = ("num_outputs", "num_weights")
 
 
 def make_node(op: Operator, hint: str, inputs: Mapping[str, Value] | Sequence[Value], attrs: Mapping[str, Any],
@@ -30,7 +33,7 @@ def make_node(op: Operator, hint: str, inputs: Mapping[str, Value] | Sequence[Va
         texts[hidden_key(key)] = attribute_text(value)
     named = not isinstance(inputs, Sequence)
     if not named and op.variadic:
-        texts.setdefault("num_args", str(len(inputs)))
+        texts.setdefault(next((c for c in _COUNTS if c in op.attributes), "num_args"), str(len(inputs)))
     typed = op.parse({k: attrs.get(k, text) for k, text in texts.items() if not _is_hidden(k)})
     name = NameManager.current.get(name, hint)
     if named:
@@ -78,11 +81,8 @@ def _with_variables(op: Operator, name: str, given: Mapping[str, Value], typed: 
     if op.inputs_rule is None:  # optional inputs at the end are left out
         while wanted and wanted[-1] in op.optional and wanted[-1] not in given:
             wanted = wanted[:-1]
-    return [given[n] if n in given else _variable(op, name, n, texts) for n in wanted]
-
-
-def _variable(op: Operator, name: str, parameter: str, texts: Mapping[str, str]) -> Value:
-    hidden = dict(texts)
-    if parameter in op.initializers:
-        hidden["__init__"] = op.initializers[parameter]
-    return Value(Node(None, f"{name}_{parameter}", hidden=hidden), 0)
+    inputs = [given[n] if n in given else variable(f"{name}_{n}", dict(texts)) for n in wanted]
+    for n, value in zip(wanted, inputs, strict=True):
+        if n in op.initializers and value.node.op is None:
+            value.node.hidden.setdefault("__init__", op.initializers[n])
+    return inputs

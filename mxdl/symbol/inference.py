@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ShapeError, suggest
 from ..graph import Graph, Value
+from ..graph.auxiliary import auxiliary_nodes
 from ..passes.infer_dtypes import infer_dtypes
 from ..passes.infer_types import infer_types
 from ..types import dtype_name, numpy_dtype
@@ -48,7 +49,6 @@ def infer_type(symbol: Symbol, args: Sequence[Any], kwargs: Mapping[str, Any], p
 
 
 def _by_role(symbol: Symbol, answer: Any) -> tuple[list, list, list]:
-    from .symbol import auxiliary_nodes
     graph: Graph = symbol.graph()
     states = auxiliary_nodes(graph)
     arguments = [answer(Value(n, 0)) for n in graph.inputs if n not in states]

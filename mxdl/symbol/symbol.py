@@ -9,6 +9,7 @@ from .. import wiring
 from ..errors import GraphError, MXNetError, NotBuiltError, NotImplementedForSymbol, suggest
 from ..files import atomic_write
 from ..graph import Graph, Node, Value, variable
+from ..graph.auxiliary import auxiliary_nodes
 from ..graph.hidden import HIDDEN_KEYS, hidden_key
 from ..graph.printer import graph_text
 from ..graph.serialize import attribute_texts, from_json, to_json
@@ -278,17 +279,6 @@ def output_name(value: Value) -> str:
         return node.name
     names = node.op.output_names(node.attrs)
     return f"{node.name}_{names[value.index] if value.index < len(names) else f'output{value.index}'}"
-
-
-def auxiliary_nodes(graph: Graph) -> set[Node]:
-    """The variables that some operator writes to."""
-    found = set()
-    for node in graph.nodes:
-        if node.op is not None and node.op.auxiliary:
-            names = node.op.input_names(node.attrs, len(node.inputs))
-            found |= {v.node for v, name in zip(node.inputs, names, strict=True)
-                      if name in node.op.auxiliary and v.node.op is None}
-    return found
 
 
 def _shown(node: Node) -> dict[str, str]:

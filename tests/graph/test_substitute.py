@@ -16,9 +16,9 @@ def test_every_node_is_new_except_what_is_put_in():
     assert z.node in Graph([copy]).inputs and w.node not in Graph([copy]).inputs
 
 
-def test_bypassing_joins_inputs_to_consumers():
+def test_bypassing_joins_inputs_to_consumers_and_keeps_outputs():
     x, w = variable("x"), variable("w")
-    out = fc(fc(x, w, name="a"), w, name="b")
-    [joined] = bypassed([out], ["FullyConnected"])
-    assert joined.node.name == "x"
-    assert [n.name for n in Graph(bypassed([out], ["relu"])).nodes] == ["x", "w", "a", "b"]
+    cast = Value(Node(get("amp_cast"), "cast", {"dtype": "float16"}, [x]), 0)
+    [joined] = bypassed([fc(cast, w)], ["amp_cast"])
+    assert [n.name for n in Graph([joined]).nodes] == ["x", "w", "fc"]
+    assert [n.name for n in Graph(bypassed([cast], ["amp_cast"])).nodes] == ["x", "cast"]
