@@ -29,18 +29,12 @@ NETS = {
                             mx.sym.stack(x, x, axis=1), mx.sym.SwapAxis(x, 0, 1), mx.sym.broadcast_plus(x, x)])""",
     "constants": """
         net = mx.sym.Group([mx.sym.zeros((2, 3)), mx.sym.ones(3, dtype="int32"), mx.sym.full((2,), 3),
-                            mx.sym.arange(5), mx.sym.arange(0, 10, 2, dtype="int64"), mx.sym.eye(3), mx.sym.eye(2, 4, k=1),
-                            mx.sym.linspace(0, 1, 5), mx.sym.zeros(shape=(2,), name="z")])""",
+                            mx.sym.arange(5), mx.sym.arange(0, 10, 2, dtype="int64"), mx.sym.eye(3),
+                            mx.sym.eye(2, 4, k=1), mx.sym.linspace(0, 1, 5), mx.sym.zeros(shape=(2,), name="z")])""",
     "two operands": """
         a, b = mx.sym.var("a"), mx.sym.var("b")
         net = mx.sym.Group([f(*args) for f in (mx.sym.pow, mx.sym.maximum, mx.sym.minimum, mx.sym.hypot)
                             for args in ((a, b), (a, 2), (2, b))])""",
-    "random": """
-        a, b = mx.sym.var("a"), mx.sym.var("b")
-        r = mx.sym.random
-        net = mx.sym.Group([r.uniform(0, 1, shape=(2,)), r.normal(shape=(2, 2)), r.randn(2, 3), r.poisson(2., shape=(3,)),
-                            r.exponential(2, shape=(1,)), r.gamma(1, 2, shape=(1,)), r.randint(0, 5, shape=(2,)),
-                            r.normal(a, b, shape=(2,)), r.uniform(a, b), mx.sym.Dropout(a, p=0.3)])""",
     "scopes and attributes": """
         with mx.AttrScope(ctx_group="dev1", __data__="great"), mx.name.Prefix("net_"):
             x = mx.sym.BatchNorm(mx.sym.var("x", lr_mult=3), fix_gamma=False, attr={"__mood__": 'a "b"'})
