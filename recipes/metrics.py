@@ -18,11 +18,11 @@ class PlotMissing(MXNetError, ImportError):
     """A plot was asked for and the package matplotlib is not installed."""
 
 
-def flat(record: dict[str, Any]) -> dict[str, Any]:
+def flat(record: dict[str, Any], joint: str = "_") -> dict[str, Any]:
     """{"valid": {"loss": 1}} as {"valid_loss": 1}."""
     out = {}
     for key, value in record.items():
-        out |= {f"{key}_{name}": v for name, v in value.items()} if isinstance(value, dict) else {key: value}
+        out |= {f"{key}{joint}{name}": v for name, v in value.items()} if isinstance(value, dict) else {key: value}
     return out
 
 
@@ -72,8 +72,8 @@ class Metrics:
         self.records.append(record)
         self._rewrite()
         if self._board:
-            for key, value in flat(record).items():
-                self._board.add_scalar(key.replace("_", "/", 1), value, record["step"])
+            for tag, value in flat(record, "/").items():
+                self._board.add_scalar(tag, value, record["step"])
             self._board.flush()
 
     def close(self) -> None:
