@@ -91,7 +91,7 @@ class Engine:
         optimizer = build("optimizer", recipe.optimizer)
         epoch_steps = task.num_batches("train")
         self.rate = build("schedule", recipe.schedule, optimizer.learning_rate, epoch_steps, recipe.train.epochs)
-        store = None if recipe.train.kvstore == "none" else recipe.train.kvstore
+        store = "device" if recipe.train.kvstore == "auto" else mx.kv.create(recipe.train.kvstore)
         self.trainer = mx.gluon.Trainer(self.net.collect_params(), optimizer, kvstore=store,
                                         update_on_kvstore=False if recipe.train.clip_norm else None)
 

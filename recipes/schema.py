@@ -32,7 +32,8 @@ class Train:
     mirror: bool | Literal["sqrt"] | str = key(
         False, 'memory mirroring: false, true (recompute cheap operators), sqrt, or a budget such as "4GB"')
     static: bool = key(True, "keep the buffers of the hybridized net between calls (static_alloc, static_shape)")
-    kvstore: Literal["local", "device", "none"] = key("local", "where gradients are summed and weights updated")
+    kvstore: Literal["auto", "local", "device"] = key(
+        "auto", "where gradients are summed and weights updated; auto uses one only for several devices")
     clip_norm: NonNegative = key(0.0, "largest norm of the gradient of the mean loss; 0 is no clipping")
     check_nan: bool = key(True, "stop before an update by a loss that is not finite (a GPU is waited for at each step)")
 
