@@ -79,7 +79,7 @@ def test_sources_in_order_of_precedence(tmp_path):
     values, sources = resolved.values, {key: source.layer for key, source in resolved.sources.items()}
     assert (values["train.epochs"], sources["train.epochs"]) == (7, "command line")
     assert (values["seed"], sources["seed"]) == (5, "file")
-    assert sources["model.kernel"] == "recipe" and sources["train.kvstore"] == "default"
+    assert sources["model.kernel"] == "recipe" and sources["train.clip_norm"] == "default"
     assert str(resolved.sources["seed"]) == "extra.yaml:1"
 
 
