@@ -1,5 +1,6 @@
 """Is a value of the type that a key wants?  Conversion and ranges."""
 import math
+import re
 import types
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -22,6 +23,19 @@ class Range:
         return (self.at_least is None or value >= self.at_least) and (self.below is None or value < self.below)
 
 
+@dataclass(frozen=True)
+class Form:
+    """What a text must look like: a pattern, and the same in words."""
+    pattern: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"such as {self.words}"
+
+    def holds(self, value: str) -> bool:
+        return re.fullmatch(self.pattern, value) is not None
+
+
 Positive = Annotated[int, Range(at_least=1)]
 NonNegative = Annotated[float, Range(at_least=0)]
 Fraction = Annotated[float, Range(at_least=0, below=1)]
@@ -35,11 +49,12 @@ def describe(annotation) -> str:
     if origin is Annotated:
         return f"{describe(args[0])}, {args[1]}"
     if origin is Literal:
-        return "one of " + ", ".join(str(choice) for choice in args)
+        return ("one of " if len(args) > 1 else "") + ", ".join(str(choice) for choice in args)
     if origin in (Union, types.UnionType):
         return " or ".join(describe(option) for option in args)
     if origin in (list, tuple):
-        return f"a list of {describe(args[0]).removeprefix('an ').removeprefix('a ')}s"
+        kind, comma, bounds = describe(args[0]).partition(",")
+        return f"a list of {kind.removeprefix('an ').removeprefix('a ')}s{comma}{bounds}"
     return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import mxdl as mx
-from mxdl.errors import MXNetError
+from mxdl.errors import DeviceError, MXNetError
 
 from .components import build
 from .diagnose import first_not_finite
@@ -21,18 +21,15 @@ class NotFinite(MXNetError, FloatingPointError):
 
 
 def contexts(names: tuple[str, ...]) -> list:
-    """The devices that `train.devices` names.  Raises MXNetError for one that is not here."""
+    """The devices that `train.devices` names.  Raises DeviceError for one that is not here."""
     found = []
     for name in names:
         kind, _, number = name.partition("(")
-        if name == "auto":
-            found.append(mx.gpu(0) if mx.num_gpus() else mx.cpu(0))
-        elif kind in ("cpu", "gpu") and (not number or number.rstrip(")").isdigit()):
-            found.append(mx.Context(kind, int(number.rstrip(")") or 0)))
-        else:
-            raise MXNetError(f"train.devices: not a device; got {name!r}; use auto, cpu, gpu(0), ...")
-        if found[-1].device_type == "gpu" and found[-1].device_id >= mx.num_gpus():
-            raise MXNetError(f"train.devices: {found[-1]} is not here; this machine has {mx.num_gpus()} GPUs")
+        if kind == "auto":
+            kind = "gpu" if mx.num_gpus() else "cpu"
+        found.append(mx.Context(kind, int(number.rstrip(")") or 0)))
+        if kind == "gpu" and found[-1].device_id >= mx.num_gpus():
+            raise DeviceError(f"train.devices: {found[-1]} is not here; this machine has {mx.num_gpus()} GPUs")
     return found
 
 

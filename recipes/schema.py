@@ -6,9 +6,11 @@ own options (see components.py); the rest is below.
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from .check import NonNegative, Positive, Range
+from .check import Form, NonNegative, Positive, Range
 
 SECTIONS = ("task", "model", "data", "optimizer", "schedule")
+
+Device = Annotated[str, Form(r"auto|(cpu|gpu)(\(\d+\))?", "auto, cpu or gpu(0)")]
 
 
 def key(default, meaning: str):
@@ -27,10 +29,10 @@ class Choice:
 class Train:
     epochs: Positive = key(10, "passes over the training data")
     batch_size: Positive = key(64, "examples (or parallel text streams) a step, over all devices together")
-    devices: list[str] = key(("auto",), "cpu, gpu(0), ...; auto is the first GPU where there is one, otherwise cpu")
+    devices: list[Device] = key(("auto",), "cpu, gpu(0), ...; auto is the first GPU where there is one, otherwise cpu")
     hybridize: bool = key(True, "trace the net into a graph and run that")
-    mirror: bool | Literal["sqrt"] | str = key(
-        False, 'memory mirroring: false, true (recompute cheap operators), sqrt, or a budget such as "4GB"')
+    mirror: bool | Literal["sqrt"] = key(
+        False, "memory mirroring: true recomputes cheap operators in the backward pass, sqrt whole segments")
     static: bool = key(True, "keep the buffers of the hybridized net between calls (static_alloc, static_shape)")
     kvstore: Literal["auto", "local", "device"] = key(
         "auto", "where gradients are summed and weights updated; auto uses one only for several devices")

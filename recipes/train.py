@@ -13,7 +13,7 @@ from mxdl.errors import MXNetError
 from .checkpoint import LAST, Checkpoints
 from .components import build
 from .engine import Engine, Sums, add, contexts, report
-from .metrics import Metrics, PlotMissing, plot, read
+from .metrics import Metrics, PlotMissing, plot
 from .progress import Progress, memory_bytes
 from .resolve import Resolved
 from .run import Run
@@ -120,7 +120,7 @@ class Loop:
         raise Interrupted(f"stopped by {signal.Signals(number).name}; saved at step {self.state.step}; resume with:\n"
                           f"  mxdl train {self.run.folder} --resume", 128 + number)
 
-    def finish_epoch(self, speed: float) -> dict[str, Any]:
+    def finish_epoch(self, speed: float) -> None:
         """Evaluates, records and saves."""
         state, epochs, every = self.state, self.recipe.train.epochs, self.recipe.checkpoint.every
         trained = report(self.task, state.sums)
@@ -137,20 +137,16 @@ class Loop:
         self.progress.epoch(record, epochs, self.task.unit, seconds / state.epoch * (epochs - state.epoch))
         if best or state.epoch == epochs or every and state.epoch % every == 0:
             self.save(best)
-        return record
 
     def run_all(self) -> dict[str, Any]:
         """Trains to the last epoch; returns the last record."""
-        records = read(self.run)
         with catching_signals() as caught:
             while self.state.epoch < self.recipe.train.epochs:
-                records.append(self.finish_epoch(self.run_epoch(caught)))
+                self.finish_epoch(self.run_epoch(caught))
                 if caught and self.state.epoch < self.recipe.train.epochs:
                     self._stop(caught[0])
         self.metrics.close()
-        if not records:
-            raise MXNetError(f"{self.run.folder}: nothing was trained")
-        return records[-1]
+        return self.metrics.records[-1]
 
 
 def train(resolved: Resolved, run: Run, progress: Progress, resume: bool = False) -> dict[str, Any]:

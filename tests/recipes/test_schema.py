@@ -87,7 +87,9 @@ def test_typed_overrides():
     recipe = lenet("train.mirror=true", "summary=007", "optimizer.learning_rate=1e-3", "model.channels=[4, 8]").recipe
     assert recipe.train.mirror is True and recipe.summary == "007"
     assert recipe.optimizer.options["learning_rate"] == 0.001 and recipe.model.options["channels"] == (4, 8)
-    assert lenet("train.mirror=2GB").recipe.train.mirror == "2GB"
+    assert lenet("train.mirror=sqrt", "train.devices=[gpu(1)]").recipe.train.devices == ("gpu(1)",)
+    with pytest.raises(RecipeError, match="must be a list of texts, such as auto, cpu or gpu"):
+        lenet("train.devices=[tpu]")
 
 
 def test_dropping_a_key_goes_back_to_the_default():
@@ -108,7 +110,7 @@ def test_a_word_that_is_no_override():
 
 
 def test_resolved_recipe_reads_back_the_same(tmp_path):
-    first = lenet("summary='a: b # c'", "train.mirror=null-ish")
+    first = lenet("summary='a: b # c'")
     path = tmp_path / "recipe.yaml"
     path.write_text(as_yaml(first))
     assert resolve(path, "again").recipe == first.recipe
