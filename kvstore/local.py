@@ -12,6 +12,7 @@ from .keys import Key, check_one_kind, pairs
 from .placement import Placement
 from .reduction import reduce_many, rows
 from .store import KVStore, Updater, builder
+from .values import as_kind, as_tensor, kind_of
 
 CPU = torch.device("cpu")
 
@@ -28,6 +29,7 @@ class LocalStore(KVStore):
         self._name = name
         self._placement = Placement() if on_device else None
         self._values: dict[Key, Tensor] = {}
+        self._kinds: dict[Key, type | None] = {}
         self._key_kind: type | None = None
         self._updater: Updater | None = None
 
@@ -57,7 +59,9 @@ class LocalStore(KVStore):
                 raise KVStoreError(f"init: key {name!r} needs one value; got {len(copies)}")
             if name in self._values:
                 raise KVStoreError(f"init: key {name!r} has a value already; a key is initialised once, then pushed")
-            self._values[name] = copies[0].detach().to(self._home(name, copies), copy=True)
+            first = as_tensor("init", name, copies[0]).detach()
+            self._values[name] = first.to(self._home(name, [first]), copy=True)
+            self._kinds[name] = kind_of(copies[0])
 
     def push(self, key, value, priority: int = 0) -> None:
         call = self._known("push", key, value)
@@ -80,6 +84,11 @@ class LocalStore(KVStore):
             reduced = [self._values[name] for name, _ in call]
         for (_, copies), result in zip(targets, reduced, strict=True):
             _write(result, copies)
+
+    @torch.no_grad()
+    def overwrite(self, key, value) -> None:
+        for name, copies in self._known("overwrite", key, value):
+            self._replace(name, copies[0])
 
     def broadcast(self, key, value, out, priority: int = 0) -> None:
         self.init(key, value)
@@ -127,16 +136,17 @@ class LocalStore(KVStore):
         """The pairs of a call, every key initialised and every value of its key's shape."""
         call = pairs(where, key, value)
         check_one_kind(where, self._key_kind, [name for name, _ in call])
-        for name, copies in call:
-            if name not in self._values:
-                raise KVStoreError(f"{where}: key {name!r} has no value yet; call init first")
-            shape = self._values[name].shape
-            for copy in copies:
-                if copy is None:
-                    raise KVStoreError(f"{where}: key {name!r} needs an array; got None")
-                if copy.shape != shape:
-                    raise KVStoreError(f"{where}: key {name!r} has shape {tuple(shape)}; got {tuple(copy.shape)}")
-        return call
+        return [(name, self._checked(where, name, copies)) for name, copies in call]
+
+    def _checked(self, where: str, key: Key, copies: list) -> list[Tensor]:
+        if key not in self._values:
+            raise KVStoreError(f"{where}: key {key!r} has no value yet; call init first")
+        shape = self._values[key].shape
+        tensors = [as_tensor(where, key, copy) for copy in copies]
+        for tensor in tensors:
+            if tensor.shape != shape:
+                raise KVStoreError(f"{where}: key {key!r} has shape {tuple(shape)}; got {tuple(tensor.shape)}")
+        return tensors
 
     def _home(self, key: Key, copies: list[Tensor]) -> torch.device:
         """Where the values of `key` are reduced."""
@@ -156,18 +166,23 @@ class LocalStore(KVStore):
 
     def _store(self, keys: list[Key], reduced: list[Tensor]) -> None:
         """Runs the updater on the reduced values, or copies them in: the store never aliases a caller's array."""
-        weights = [self._values[key] for key in keys]
         if self._updater is None:
-            for key, weight, value in zip(keys, weights, reduced, strict=True):
-                if value.is_sparse or weight.is_sparse:
-                    self._values[key] = value.clone()
-                else:
-                    weight.copy_(value)
-        elif getattr(self._updater, "takes_lists", False):
-            self._updater(keys, reduced, weights)
+            for key, value in zip(keys, reduced, strict=True):
+                self._replace(key, value)
+            return
+        grads = [as_kind(value, self._kinds[key]) for key, value in zip(keys, reduced, strict=True)]
+        weights = [as_kind(self._values[key], self._kinds[key]) for key in keys]
+        if getattr(self._updater, "takes_lists", False):
+            self._updater(keys, grads, weights)
         else:
-            for key, value, weight in zip(keys, reduced, weights, strict=True):
-                self._updater(key, value, weight)
+            for arguments in zip(keys, grads, weights, strict=True):
+                self._updater(*arguments)
+
+    def _replace(self, key: Key, value: Tensor) -> None:
+        if value.is_sparse or self._values[key].is_sparse:
+            self._values[key] = value.clone()
+        else:
+            self._values[key].copy_(value)
 
 
 def _write(value: Tensor, copies: list[Tensor]) -> None:

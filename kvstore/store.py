@@ -23,7 +23,8 @@ class Updater(Protocol):
 class KVStoreBase:
     """What every store can do.  Derive from it and decorate with ``KVStoreBase.register`` to add a store.
 
-    Keys are ints or strs, never both in one store.  A value is one array, or a list with one array per device.
+    Keys are ints or strs, never both in one store.  A value is one array, or a list with one array per device; an
+    array is a torch tensor, or of a class with ``to_torch`` and ``from_torch`` (see values.py).
     """
 
     OPTIMIZER: ClassVar[str] = "optimizer"
@@ -96,6 +97,10 @@ class KVStore(KVStoreBase):
         """Copies the store's value into every array of `out`."""
         raise NotImplementedError
 
+    def overwrite(self, key, value) -> None:
+        """Replaces the store's value, past the updater."""
+        raise NotImplementedError
+
     def row_sparse_pull(self, key, out, row_ids, priority: int = 0) -> None:
         """Copies the rows `row_ids` of the store's value into `out`."""
         raise NotImplementedError
@@ -111,6 +116,13 @@ class KVStore(KVStoreBase):
     def barrier(self) -> None:
         """Returns when every worker has called it."""
         raise NotImplementedError
+
+    # MXNet's spellings, which its examples use
+    def _set_updater(self, updater: Updater | None) -> None:
+        self.set_updater(updater)
+
+    def _barrier(self) -> None:
+        self.barrier()
 
 
 _BUILDERS: dict[str, Callable[[str], KVStore]] = {}

@@ -106,6 +106,40 @@ def test_pull_to_nested_lists(store):
     assert [[array.item() for array in group] for group in out] == [[1, 1], [2]]
 
 
+class Array:
+    """An array class of somebody's: what mxdl's NDArray is to a store."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def to_torch(self):
+        return self.tensor
+
+    @staticmethod
+    def from_torch(tensor):
+        return Array(tensor)
+
+
+def test_arrays_that_hold_a_tensor(store):
+    def update(key, grad, weight):
+        assert type(grad) is type(weight) is Array
+        weight.tensor.sub_(grad.tensor)
+
+    store.init(0, Array(torch.zeros(2)))
+    store.set_updater(update)
+    store.push(0, [Array(torch.ones(2)), Array(torch.ones(2))])
+    out = Array(torch.zeros(2))
+    store.pull(0, out)
+    assert out.tensor.tolist() == [-2, -2]
+
+
+def test_overwriting_goes_past_the_updater(store):
+    store.init(0, torch.zeros(2))
+    store.set_updater(lambda key, grad, weight: weight.sub_(grad))
+    store.overwrite(0, torch.ones(2) * 5)
+    assert pulled(store, 0).tolist() == [5, 5]
+
+
 def row_sparse(ids, rows, length):
     return torch.sparse_coo_tensor(torch.tensor([ids]), torch.tensor(rows), (length, len(rows[0])),
                                    check_invariants=False).coalesce()
@@ -132,7 +166,7 @@ def test_row_sparse_values_are_summed_and_rows_pulled(store):
     (lambda store: store.push(9, torch.ones(2)), "no value yet"),
     (lambda store: store.push(0, torch.ones(3)), r"has shape \(2,\); got \(3,\)"),
     (lambda store: store.push([0, 1], [torch.ones(2)]), "list of 2 values; got 1"),
-    (lambda store: store.pull(0, None), "needs an array; got None"),
+    (lambda store: store.pull(0, None), "needs an array; got NoneType"),
     (lambda store: store.save_optimizer_states("x"), "runs no optimizer"),
     (lambda store: store.is_capable("foo"), "foo"),
 ])

@@ -1,0 +1,89 @@
+"""An optimizer's states as bytes, written and read without running code from the file.
+
+The bytes are torch's format of tensors, numbers, strings, lists and dicts, read with ``weights_only``; MXNet's own
+state files are Python pickles, which run whatever they contain, and are refused.
+"""
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import torch
+
+from ..device import cpu
+from ..errors import FileFormatError
+from ..lr_scheduler import LRScheduler
+from ..ndarray import NDArray
+from .base import Optimizer
+
+#: what an optimizer has that is no number: made anew by whoever makes the optimizer
+_NOT_STORED = ("param_dict", "sym_info", "lr_scheduler", "idx2name", "_index_update_count")
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def dump(states: dict, optimizer: Optimizer | None) -> bytes:
+    """States by parameter index, and an optimizer's attributes, as bytes."""
+    content: dict[str, Any] = {"states": {key: _to_tensors(state) for key, state in states.items()}}
+    if optimizer is not None:
+        content["optimizer"] = type(optimizer).__name__
+        content["attributes"] = _plain_attributes(optimizer)
+        if isinstance(optimizer.lr_scheduler, LRScheduler):
+            content["scheduler"] = type(optimizer.lr_scheduler).__name__
+            content["scheduler_attributes"] = _plain_attributes(optimizer.lr_scheduler)
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    return stream.getvalue()
+
+
+def load(content: bytes, optimizer: Optimizer) -> dict:
+    """The states in `content`; attributes in it are set on `optimizer` and its scheduler.  Raises FileFormatError."""
+    try:
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        states = {key: _to_arrays(state) for key, state in found["states"].items()}
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileFormatError(f"optimizer states: these {len(content)} bytes are no states that mxdl wrote, or are "
+                              f"damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
+                              f"save them again") from error
+    if "optimizer" in found:
+        if found["optimizer"] != type(optimizer).__name__:
+            raise FileFormatError(f"optimizer states: they belong to {found['optimizer']}; got an optimizer "
+                                  f"{type(optimizer).__name__} to load them into")
+        _set_attributes(optimizer, found["attributes"])
+        if found.get("scheduler") == type(optimizer.lr_scheduler).__name__:
+            _set_attributes(optimizer.lr_scheduler, found["scheduler_attributes"])
+    return states
+
+
+def _set_attributes(target: Any, attributes: dict[str, Any]) -> None:
+    vars(target).update(attributes)
+    if isinstance(target, Optimizer):
+        target._set_current_context(0)
+
+
+def _plain_attributes(source: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(source).items() if name not in _NOT_STORED and _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(part) for pair in value.items() for part in pair)
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return isinstance(value, _PLAIN)
+
+
+def _to_tensors(state: Any) -> Any:
+    if isinstance(state, NDArray):
+        return {"array": state._data.detach().cpu().clone()}
+    if isinstance(state, (list, tuple)):
+        return tuple(map(_to_tensors, state))
+    if isinstance(state, _PLAIN):
+        return state
+    raise TypeError(f"optimizer states: a state is made of NDArrays, numbers and tuples; got {type(state).__name__}")
+
+
+def _to_arrays(state: Any) -> Any:
+    if isinstance(state, dict):
+        return NDArray._wrap(state["array"], cpu())
+    return tuple(map(_to_arrays, state)) if isinstance(state, tuple) else state

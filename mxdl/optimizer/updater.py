@@ -1,0 +1,79 @@
+"""An updater: an optimizer with the states of the parameters that it updates, for a Trainer or a kvstore."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..ndarray import NDArray
+from . import states as state_files
+from .base import Optimizer
+
+
+class Updater:
+    """Called with index, gradient and weight (or lists of them), it updates the weight in place.
+
+    States are made at a parameter's first update.  A kvstore may call it with lists: `takes_lists`.
+    """
+
+    def __init__(self, optimizer: Optimizer):
+        self.optimizer = optimizer
+        self.states: dict[Any, Any] = {}
+        self.states_synced: dict[Any, bool] = {}
+
+    @property
+    def takes_lists(self) -> bool:
+        return self.optimizer.takes_lists
+
+    @property
+    def aggregate_updates(self) -> bool:
+        """MXNet's name of `takes_lists`."""
+        return self.takes_lists
+
+    def __call__(self, index, grad, weight) -> None:
+        if not isinstance(index, (list, tuple)):
+            index, grad, weight = [index], [grad], [weight]
+        if not index:
+            return
+        self.optimizer._set_current_context(weight[0].context.device_id)
+        states = [self._state(key, array) for key, array in zip(index, weight, strict=True)]
+        if self.takes_lists:
+            self.optimizer.update_multi_precision(list(index), list(weight), list(grad), states)
+            return
+        for one in zip(index, weight, grad, states, strict=True):
+            self.optimizer.update_multi_precision(*one)
+
+    def _state(self, key, weight: NDArray) -> Any:
+        if key not in self.states:
+            self.states[key] = self.optimizer.create_state_multi_precision(key, weight)
+        elif not self.states_synced[key]:      # loaded: it lies on the CPU
+            self.states[key] = self.sync_state_context(self.states[key], weight.context)
+        self.states_synced[key] = True
+        return self.states[key]
+
+    def sync_state_context(self, state: Any, context) -> Any:
+        """The state with its arrays on `context`."""
+        if isinstance(state, NDArray):
+            return state.as_in_context(context)
+        if isinstance(state, (list, tuple)):
+            return type(state)(self.sync_state_context(part, context) for part in state)
+        return state
+
+    def get_states(self, dump_optimizer: bool = False) -> bytes:
+        """The states (and, if asked, the optimizer's counts and settings) as bytes that hold no code."""
+        return state_files.dump(self.states, self.optimizer if dump_optimizer else None)
+
+    def set_states(self, states: bytes | Mapping) -> None:
+        """Takes what `get_states` gave; the optimizer's counts and settings too, where they are in it.
+
+        Raises FileFormatError where the bytes are not such, or belong to another optimizer.
+        """
+        if isinstance(states, Mapping):
+            self.states = dict(states)
+        else:
+            self.states = state_files.load(states, self.optimizer)
+        self.states_synced = dict.fromkeys(self.states, False)
+
+
+def get_updater(optimizer: Optimizer) -> Updater:
+    """An updater of `optimizer` without states."""
+    return Updater(optimizer)
