@@ -52,5 +52,10 @@ def backward(heads: Sequence[Any], head_grads: Sequence[Any] | None = None, reta
     state.training, state.recording, state.retain_graph = train_mode, False, retain_graph
     try:
         torch.autograd.backward([h._data for h in heads], grads, retain_graph=retain_graph)
+    except RuntimeError as error:
+        if "backward through the graph a second time" in str(error):
+            raise MXNetError("backward: these arrays were already differentiated; got a second backward; "
+                             "pass retain_graph=True to the first one") from error
+        raise
     finally:
         state.training, state.recording, state.retain_graph = before

@@ -48,9 +48,10 @@ class CCall:
     def elementwise(self, expression: str) -> str:
         """A loop over the output: `x` is the first input's element, `y` the second's (broadcast where sizes differ)."""
         out = self.outputs[0]
-        names = "xy"[:len(self.inputs)]
+        read = [b for b in self.inputs if b.pointer != "NULL"]
+        names = "xy"[:len(read)]
         loads = "".join(f" const float {v} = {b.pointer}[{_index(b.shape, out.shape)}];"
-                        for v, b in zip(names, self.inputs, strict=True))
+                        for v, b in zip(names, read, strict=True))
         return f"for (size_t i = 0; i < {out.size}; ++i) {{{loads} {out.pointer}[i] = {expression}; }}"
 
     def refuse(self, reason: str) -> NotBuiltError:

@@ -63,6 +63,8 @@ class _Places:
         return self._weights[root] if root in self._weights else self._plan.offsets[root]
 
     def buffer(self, value: Value) -> Buffer:
+        if not self.is_constant(value) and self.root(value) not in self._plan.offsets:
+            return Buffer("NULL", self._plan.types[value])   # a label: its shape counts, nobody reads it
         pointer = (f"(w + {self.offset(value) // 4})" if self.is_constant(value)
                    else f"((float *)(void *)(a + {self.offset(value)}))")
         return Buffer(pointer, self._plan.types[value])

@@ -9,8 +9,6 @@ import torch
 from ..errors import OperatorError
 from ..files import atomic_write
 from ..graph import Graph
-from ..ndarray import load as load_arrays
-from ..symbol import load as load_symbol
 from ..types import TensorType
 from ..version import __version__
 from .emit import c_text
@@ -41,6 +39,8 @@ def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
 def export_c_files(prefix: str, epoch: int, inputs: Mapping[str, Sequence[int]],
                    path: str | os.PathLike[str], name: str = "model") -> str:
     """As `export_c`, from `prefix-symbol.json` and `prefix-%04d.params` (the pair that HybridBlock.export writes)."""
+    from ..ndarray import load as load_arrays
+    from ..symbol import load as load_symbol
     graph = load_symbol(f"{prefix}-symbol.json").graph()
     arrays = load_arrays(f"{prefix}-{epoch:04d}.params")
     parameters = {key.split(":", 1)[-1]: array.to_torch() for key, array in arrays.items()}

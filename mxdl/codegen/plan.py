@@ -74,8 +74,9 @@ def _constants(graph: Graph, parameters: Mapping[str, torch.Tensor]) -> dict[Val
 
 
 def _require_known(steps: Sequence[Node], constants: Mapping, inputs: Mapping) -> None:
-    missing = dict.fromkeys(v.node.name for n in steps for v in n.inputs
-                            if v.node.op is None and v not in constants and v.node.name not in inputs)
+    missing = dict.fromkeys(v.node.name for n in steps for i, v in enumerate(n.inputs)
+                            if v.node.op is None and v not in constants and v.node.name not in inputs
+                            and i not in n.op.traits.shape_only)
     if missing:
         raise OperatorError(f"export to C: the graph reads {', '.join(missing)}; got neither a parameter nor an input "
                             f"shape of that name; give them, or export the net before its loss")
@@ -115,7 +116,7 @@ def _offsets(steps: Sequence[Node], inputs: Sequence[Value], outputs: Sequence[V
                 first[value], last[value] = position, position
         for value in node.inputs:
             root = source.get(value, value)
-            if root not in constants:
+            if root in first:
                 last[root] = max(last[root], position)
     for value in outputs:
         root = source.get(value, value)

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
+from .families import c_literal
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -134,3 +135,25 @@ def leaky_relu_backward(dout, saved, slopes=None, *, act_type: LeakyType, slope:
 def along_channels(values: torch.Tensor, rank: int) -> torch.Tensor:
     """Values [C] as [1, C, 1, ...], to broadcast against data of `rank` axes."""
     return values.reshape(1, -1, *[1] * (rank - 2)) if rank > 1 else values
+
+
+_C_ACTIVATIONS = {
+    "relu": "x > 0.0f ? x : 0.0f", "sigmoid": "1.0f / (1.0f + expf(-x))", "tanh": "tanhf(x)",
+    "softrelu": "x > 20.0f ? x : log1pf(expf(x))", "softsign": "x / (1.0f + fabsf(x))",
+}
+
+
+@activation.emit_c
+def _(call):
+    return call.elementwise(_C_ACTIVATIONS[call.attrs["act_type"]])
+
+
+@leaky_relu.emit_c
+def _(call):
+    kind, slope = call.attrs["act_type"], c_literal(call.attrs["slope"])
+    forms = {"leaky": f"x > 0.0f ? x : {slope} * x", "elu": f"x > 0.0f ? x : {slope} * expm1f(x)",
+             "selu": f"{_SELU_SCALE}f * (x > 0.0f ? x : {_SELU_ALPHA}f * expm1f(x))",
+             "gelu": "0.5f * x * (1.0f + erff(x * 0.70710678f))"}
+    if kind not in forms:
+        raise call.refuse(f"LeakyReLU of act_type {kind!r} has no C kernel")
+    return call.elementwise(forms[kind])

@@ -8,7 +8,10 @@ import math
 
 import torch
 
+from .c_text import c_text
+from .families import c_literal
 from .operator import operator
+from .registry import get
 from .samples import Sample
 from .traits import CHEAP, Traits
 
@@ -113,3 +116,28 @@ def sync_batch_norm(data, gamma, beta, moving_mean, moving_var, *, eps: float = 
 
 
 sync_batch_norm.complete(batch_norm.complete_rule)
+
+
+@batch_norm.affine
+def _affine(inputs, attrs):
+    _, gamma, beta, mean, var = inputs
+    if attrs["axis"] != 1:
+        return None
+    scale = get("rsqrt")(get("_plus_scalar")(var, scalar=attrs["eps"]))
+    if not attrs["fix_gamma"]:
+        scale = get("elemwise_mul")(scale, gamma)
+    return scale, get("elemwise_sub")(beta, get("elemwise_mul")(mean, scale))
+
+
+@batch_norm.emit_c
+def _(call):
+    data, gamma, beta, mean, var = call.inputs
+    axis = call.attrs["axis"] % len(data.shape)
+    return call.call("batch_norm", c_text("batch_norm"), data.pointer,
+                     "NULL" if call.attrs["fix_gamma"] else gamma.pointer, beta.pointer, mean.pointer, var.pointer,
+                     call.outputs[0].pointer, math.prod(data.shape[:axis]), data.shape[axis],
+                     math.prod(data.shape[axis + 1:]), c_literal(call.attrs["eps"]))
+
+
+sync_batch_norm.affine(batch_norm.affine_rule)
+sync_batch_norm.emit_c(batch_norm.emit_c_rule)

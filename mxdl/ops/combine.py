@@ -1,9 +1,12 @@
 """Several arrays as one, one as several, and one repeated: Concat, stack, split, tile, repeat, Pad, add_n."""
 from __future__ import annotations
 
+import math
+
 import torch
 
 from ..errors import ShapeError
+from .c_text import c_text
 from .create import zeros_like
 from .families import equal_shapes
 from .operator import operator
@@ -164,3 +167,17 @@ def pad(data, *, mode: str, pad_width: tuple[int, ...], constant_value: float = 
     if mode == "constant":
         return torch.nn.functional.pad(data, widths, value=constant_value)
     return torch.nn.functional.pad(data, widths[:-4], mode=modes[mode])
+
+
+@concat.emit_c
+def _(call):
+    out = call.outputs[0]
+    axis = call.attrs["dim"] % len(out.shape)
+    rows, inner = math.prod(out.shape[:axis]), math.prod(out.shape[axis + 1:])
+    lines, offset = [], 0
+    for part in call.inputs:
+        length = part.shape[axis] * inner
+        lines.append(call.call("copy_block", c_text("copy_block"), part.pointer, f"{out.pointer} + {offset}", rows,
+                               length, length, out.shape[axis] * inner))
+        offset += length
+    return " ".join(lines)

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ..errors import ShapeError
+from .c_text import c_text
 from .operator import operator
+from .registry import get
 from .samples import Sample
 from .traits import COSTLY, Traits
 
@@ -187,3 +189,25 @@ def _gradients(dout: torch.Tensor, data: torch.Tensor, weight: torch.Tensor, nee
     grads = [back(dx) if mask[0] else None, back(dw) if mask[1] else None, db]
     needed = tuple(grad for grad, need in zip(grads, mask, strict=True) if need)
     return needed if len(needed) > 1 else needed[0]
+
+
+@convolution.absorb
+def _(inputs, attrs, scale, shift):
+    if is_channels_last(attrs["layout"]):
+        return None
+    per_filter = get("Reshape")(scale, shape=(-1, *[1] * (len(attrs["kernel"]) + 1)))
+    weight = get("broadcast_mul")(inputs[1], per_filter)
+    bias = shift if attrs["no_bias"] else get("broadcast_add")(get("broadcast_mul")(inputs[2], scale), shift)
+    return (inputs[0], weight, bias), {**attrs, "no_bias": False}
+
+
+@convolution.emit_c
+def _(call):
+    attrs, (data, weight, *bias), out = call.attrs, call.inputs, call.outputs[0]
+    if len(attrs["kernel"]) != 2 or is_channels_last(attrs["layout"]):
+        raise call.refuse(f"only 2-D convolutions of layout NCHW have a C kernel; got kernel={attrs['kernel']}, "
+                          f"layout={attrs['layout']}")
+    return call.call("convolution_2d", c_text("convolution"), data.pointer, weight.pointer,
+                     bias[0].pointer if bias else "NULL", out.pointer, *data.shape, *out.shape[1:], *attrs["kernel"],
+                     *per_axis(attrs["stride"], 2, 1), *per_axis(attrs["pad"], 2, 0), *per_axis(attrs["dilate"], 2, 1),
+                     attrs["num_group"])

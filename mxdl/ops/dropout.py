@@ -10,7 +10,12 @@ from .samples import Sample
 from .traits import CHEAP, Traits
 
 
-@operator("Dropout", aliases=("_npx_dropout",), traits=Traits(recompute=CHEAP, view=True, inplace=((0, 0),)),
+def _drops_nothing(attrs) -> bool:
+    return attrs["p"] <= 0 or not (attrs.get("training") or attrs["mode"] == "always")
+
+
+@operator("Dropout", aliases=("_npx_dropout",),
+          traits=Traits(recompute=CHEAP, view=True, inplace=((0, 0),), identity=_drops_nothing),
           ignored=("cudnn_off",), num_outputs=2, num_visible=1, output_names=("output", "mask"),
           samples=[Sample((3, 4), p=0.4), Sample((3, 4), p=0.0, training=True),
                    Sample((3, 4), p=0.4, training=True, parity="the random draws are mxdl's own"),

@@ -10,11 +10,15 @@ from typing import Literal
 import numpy as np
 import torch
 
+from .c_text import c_text
+from .families import elementwise_c
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
 
 _IN_PLACE = Traits(recompute=CHEAP, inplace=((0, 0),))
+#: output layers do not read the label forward; only their gradient does
+_OUTPUT = Traits(recompute=CHEAP, inplace=((0, 0),), shape_only=(1,))
 Normalization = Literal["batch", "null", "valid"]
 _LABELS = np.array([0, 2, 4, 1], "float32")
 _LABELS_OF_MANY = np.array([[0, 1, 2, 1], [2, 0, 0, 1]], "float32")
@@ -27,7 +31,7 @@ def _class_axis(rank: int, multi_output: bool, preserve_shape: bool) -> int | No
     return -1 if preserve_shape or rank <= 2 else None
 
 
-@operator("SoftmaxOutput", aliases=("Softmax",), traits=_IN_PLACE,
+@operator("SoftmaxOutput", aliases=("Softmax",), traits=_OUTPUT,
           samples=[Sample((4, 5), _LABELS, differentiable=(0,)),
                    Sample((4, 5), _LABELS, differentiable=(0,), grad_scale=0.5, use_ignore=True, ignore_label=2.0,
                           normalization="valid", smooth_alpha=0.1),
@@ -113,9 +117,10 @@ def _regression(name: str, forward, difference, formula: str):
     def kernel(data, label, *, grad_scale: float = 1.0):
         return forward(data)
     kernel.__doc__ = f"{formula}  data, label, out: float[N, ...]"
-    entry = operator(name, aliases=(f"_sparse_{name}",), traits=_IN_PLACE,
+    entry = operator(name, aliases=(f"_sparse_{name}",), traits=_OUTPUT,
                      samples=[Sample((3, 4), (3, 4), differentiable=(0,), grad_scale=0.5),
                               Sample((3, 1), (3,), differentiable=(0,))])(kernel)
+    entry.emit_c(elementwise_c("1.0f / (1.0f + expf(-x))" if name.startswith("Logistic") else "x"))
     entry.complete(lambda shapes, grad_scale: {"label": shapes["data"]})
     entry.surrogate_gradient(
         lambda call: [backward(call.outputs[0], call.inputs[1], grad_scale=call.attrs["grad_scale"]), None])
@@ -133,7 +138,7 @@ logistic_regression_output = _regression(
     "sigmoid(data); its gradient is that of the cross entropy with label.")
 
 
-@operator("SVMOutput", traits=_IN_PLACE,
+@operator("SVMOutput", traits=_OUTPUT,
           samples=[Sample((4, 5), _LABELS, differentiable=(0,)),
                    Sample((4, 5), _LABELS, differentiable=(0,), margin=0.5, regularization_coefficient=0.3,
                           use_linear=True)])
@@ -161,3 +166,13 @@ def svm_output_backward(out, label, *, margin: float = 1.0, regularization_coeff
     lack = margin - wanted * out
     slope = (lack > 0).to(out.dtype) if use_linear else 2 * lack.clamp(min=0)
     return -wanted * slope * regularization_coefficient
+
+
+@softmax_output.emit_c
+def _(call):
+    shape = call.inputs[0].shape
+    axis = _class_axis(len(shape), call.attrs["multi_output"], call.attrs["preserve_shape"])
+    outer, n, inner = (shape[0], math.prod(shape[1:]), 1) if axis is None else (
+        math.prod(shape[:axis % len(shape)]), shape[axis], math.prod(shape[axis % len(shape) + 1:]))
+    return call.call("softmax_axis", c_text("softmax"), call.inputs[0].pointer, call.outputs[0].pointer, outer, n,
+                     inner, "1.0f", 0)

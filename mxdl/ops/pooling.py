@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import AttributeValueError
+from .c_text import c_text
 from .convolution import channels_first, channels_last, is_channels_last, per_axis
 from .operator import operator
 from .samples import Sample
@@ -239,3 +240,19 @@ def _power(p_value: int | None) -> int:
     if p_value is None:
         raise AttributeValueError("Pooling: pool_type='lp' needs the power; got p_value=None; give p_value=1, 2 or 3")
     return p_value
+
+
+@pooling.emit_c
+def _(call):
+    attrs, data, out = call.attrs, call.inputs[0], call.outputs[0]
+    kinds = {"max": 0, "avg": 1, "sum": 2}
+    if len(data.shape) != 4 or is_channels_last(attrs["layout"]) or attrs["pool_type"] not in kinds \
+            or attrs["pooling_convention"] == "same":
+        raise call.refuse(f"only 2-D max, avg and sum pooling of layout NCHW have a C kernel; got "
+                          f"pool_type={attrs['pool_type']}, layout={attrs['layout']}, "
+                          f"pooling_convention={attrs['pooling_convention']}, {len(data.shape) - 2} spatial axes")
+    n, c, h, w = data.shape
+    kernel, stride, pad = ((h, w), (1, 1), (0, 0)) if attrs["global_pool"] else (
+        attrs["kernel"], per_axis(attrs["stride"], 2, 1), per_axis(attrs["pad"], 2, 0))
+    return call.call("pooling_2d", c_text("pooling"), data.pointer, out.pointer, n * c, h, w, *out.shape[2:], *kernel,
+                     *stride, *pad, kinds[attrs["pool_type"]], int(attrs["count_include_pad"] is not False))

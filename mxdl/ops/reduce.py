@@ -10,6 +10,7 @@ import torch
 from ..errors import ShapeError
 from ..types import DType, torch_dtype
 from . import registry
+from .c_text import c_text
 from .operator import NOT_DIFFERENTIABLE, Operator, operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -48,7 +49,27 @@ def reduction(name: str, function: Callable, formula: str, *, aliases: Sequence[
     standard = [Sample((2, 3, 4), **shape), Sample((2, 3, 4), axis=1, **shape),
                 Sample((2, 3, 4), axis=(0, 2), keepdims=True, **shape),
                 Sample((2, 3, 4), axis=1, exclude=True, **shape), Sample((2, 3, 4), keepdims=True, **shape)]
-    return registry.add(Operator(name, kernel, aliases=aliases, traits=REDUCTION, samples=[*standard, *samples]))
+    op = registry.add(Operator(name, kernel, aliases=aliases, traits=REDUCTION, samples=[*standard, *samples]))
+    if name in C_KINDS:
+        op.emit_c(emit_reduction(C_KINDS[name]))
+    return op
+
+
+#: reduction -> the number by which the C kernel knows it
+C_KINDS = {"sum": 0, "mean": 1, "max": 2}
+
+
+def emit_reduction(kind: int) -> Callable:
+    """The C kernel of a reduction.  Neighbouring axes are reduced as one; axes that lie apart have no kernel."""
+    def emit(call) -> str:
+        shape = call.inputs[0].shape
+        axes = reduced_axes(call.where, len(shape), call.attrs["axis"], call.attrs["exclude"])
+        if list(axes) != list(range(axes[0], axes[-1] + 1)):
+            raise call.refuse(f"a reduction over axes that are not neighbours has no C kernel; got axes {axes}")
+        return call.call("reduce_axis", c_text("reduce"), call.inputs[0].pointer, call.outputs[0].pointer,
+                         math.prod(shape[:axes[0]]), math.prod(shape[axes[0]:axes[-1] + 1]),
+                         math.prod(shape[axes[-1] + 1:]), kind)
+    return emit
 
 
 INTEGERS = Sample(((2, 3), "int32"), low=-5, high=9, axis=1)

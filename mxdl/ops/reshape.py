@@ -10,7 +10,7 @@ from .operator import NOT_DIFFERENTIABLE, operator
 from .samples import Sample
 from .traits import CHEAP, Traits
 
-VIEW = Traits(recompute=CHEAP, view=True, inplace=((0, 0),))
+VIEW = Traits(recompute=CHEAP, view=True, reshape=True, inplace=((0, 0),))
 LIKE = Traits(recompute=CHEAP, view=True, inplace=((0, 0),), shape_only=(1,))
 SHAPE = Traits(recompute=CHEAP, shape_only=(0,))
 KEEP, INFER, KEEP_REST, MERGE, SPLIT = 0, -1, -2, -3, -4

@@ -1,6 +1,7 @@
 """softmax and its relatives."""
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from ..types import TORCH_DTYPES, DType
+from .c_text import c_text
+from .families import c_literal
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -126,3 +129,19 @@ def _valid(x: torch.Tensor, length: torch.Tensor, axis: int) -> torch.Tensor:
     axis = axis % x.dim()
     places = torch.arange(x.shape[axis], device=x.device).reshape([-1 if i == axis else 1 for i in range(x.dim())])
     return places < length.unsqueeze(axis)
+
+
+def _emit_softmax(log: bool):
+    def emit(call):
+        data, attrs = call.inputs[0], call.attrs
+        if attrs.get("use_length"):
+            raise call.refuse("softmax with use_length has no C kernel")
+        axis = attrs["axis"] % len(data.shape)
+        return call.call("softmax_axis", c_text("softmax"), data.pointer, call.outputs[0].pointer,
+                         math.prod(data.shape[:axis]), data.shape[axis], math.prod(data.shape[axis + 1:]),
+                         c_literal(1.0 / (attrs["temperature"] or 1.0)), int(log))
+    return emit
+
+
+softmax.emit_c(_emit_softmax(log=False))
+log_softmax.emit_c(_emit_softmax(log=True))

@@ -11,6 +11,7 @@ from ..errors import GraphError
 from ..graph import Node, Value
 from ..ops.traits import COSTLY, NEVER
 from .infer_types import Types
+from .stand_in import backward_nodes
 
 #: whether a forward node's outputs are kept
 Keep = Callable[[Node], bool]
@@ -31,18 +32,20 @@ def keep_rule(mode: object, forward: Sequence[Node], types: Types | None) -> Kee
     raise GraphError(f"hybridize: unknown mirror mode; got mirror={mode!r}; use False, True or 'sqrt'")
 
 
-def mirror(forward: Sequence[Node], grads: Sequence[Value], keep: Keep) -> list[Value]:
+def mirror(forward: Sequence[Node], grads: Sequence[Value], keep: Keep, kept: Sequence[Node] = ()) -> list[Value]:
     """The gradients computed from kept forward values and from clones of the nodes that are not kept.
 
     forward: operator nodes of the forward pass, producers first.   grads: the backward pass's outputs.
+    kept: further forward nodes that are kept in any case (stand-ins).
     """
-    is_forward = set(forward)
-    backward = _backward_nodes(grads, is_forward)
-    kept = {n for n in forward if n.op.traits.recompute is NEVER or keep(n)}
-    wanted = {v.node for node in backward for v in node.inputs if v.node in is_forward} - kept
+    is_forward = {*forward, *kept}
+    backward = backward_nodes(grads, is_forward)
+    kept_nodes = set(kept)
+    kept_nodes |= {n for n in forward if n.op.traits.recompute is NEVER or keep(n)}
+    wanted = {v.node for node in backward for v in node.inputs if v.node in is_forward} - kept_nodes
     for node in reversed(forward):
         if node in wanted:
-            wanted.update(v.node for v in node.inputs if v.node in is_forward and v.node not in kept)
+            wanted.update(v.node for v in node.inputs if v.node in is_forward and v.node not in kept_nodes)
     twin: dict[Node, Node] = {}
 
     def follow(value: Value) -> Value:
@@ -57,18 +60,6 @@ def mirror(forward: Sequence[Node], grads: Sequence[Value], keep: Keep) -> list[
         if inputs != node.inputs:
             twin[node] = node.replaced(inputs)
     return [v if v.node in is_forward else follow(v) for v in grads]
-
-
-def _backward_nodes(grads: Sequence[Value], forward: set[Node]) -> list[Node]:
-    """Operator nodes that only the gradients need, producers first."""
-    found: set[Node] = set()
-    stack = [v.node for v in grads]
-    while stack:
-        node = stack.pop()
-        if node.op is not None and node not in found and node not in forward:
-            found.add(node)
-            stack.extend(v.node for v in node.inputs)
-    return sorted(found, key=lambda n: n.serial or 0)
 
 
 def sqrt_rule(forward: Sequence[Node], types: Types) -> Keep:

@@ -16,6 +16,7 @@ from .rewrite import rebuild
 from .schedule import schedule
 from .simplify import simplify
 from .specialize import specialize
+from .stand_in import stand_ins
 
 #: passes over the forward graph, once it is known whether it trains
 FORWARD_PASSES: tuple[Callable[[Graph], Graph], ...] = (simplify, merge)
@@ -65,11 +66,12 @@ def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror_mode
     forward = schedule([*outputs, *updates], [])
     types = infer_types(prepared, known) if mirror_mode == "sqrt" and known is not None else None
     keep = keep_rule(mirror_mode, forward, types)
+    values, shapes = stand_ins(forward, values)
     if keep is not None:
-        values = mirror(forward, values, keep)
+        values = mirror(forward, values, keep, kept=shapes)
     by_node = dict(zip(reached, values, strict=True))
     return Plan(graph.inputs, outputs, updated, updates, num_seeds, tuple(wrt), heads,
-                tuple(by_node.get(node) for node in wrt), _saved(forward, values))
+                tuple(by_node.get(node) for node in wrt), _saved([*forward, *shapes], values))
 
 
 def _prepare(graph: Graph, training: bool, known: Mapping[str, TensorType] | None):
