@@ -1,0 +1,243 @@
+"""HybridBlock: a block that runs on arrays as it is written, or as one traced and compiled graph."""
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+from .. import ndarray, symbol
+from ..autograd.state import state
+from ..device import cpu, current_context
+from ..errors import DeferredInitializationError, NotBuiltError
+from ..executor import CachedOp
+from ..graph import Value
+from ..ndarray import NDArray
+from ..passes.infer_types import Types, infer_types
+from ..symbol import Symbol
+from .block import Block
+from .parameter import Parameter, known
+from .parameter_dict import ParameterDict
+from .structure import Format, first_array, flatten, regroup
+from .trace import Trace, scope_of, trace_deferred, trace_symbolically, type_of
+
+
+class _Compiled(NamedTuple):
+    """A traced block, ready to run on arguments of one structure."""
+
+    trace: Trace
+    run: CachedOp
+
+
+class HybridBlock(Block):
+    """A block that can be hybridized: after ``net.hybridize()`` its first call traces it, and calls run the graph.
+
+    Write either ``hybrid_forward(self, F, x, *args, **params)``, which gets its own parameters by keyword and computes
+    with ``F.operator`` (F is mx.nd on arrays and mx.sym on symbols), or ``forward(self, x, *args)`` on arrays, which
+    is traced by running it once on arrays without data.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._traces_forward = cls.forward is not HybridBlock.forward and \
+            cls.hybrid_forward is HybridBlock.hybrid_forward
+
+    def __init__(self, prefix: str | None = None, params: ParameterDict | None = None):
+        super().__init__(prefix, params)
+        self._active = False
+        self._flags: dict[str, Any] = {}
+        self._compiled: dict[Format, _Compiled] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, HybridBlock):
+            self._clear_cached_op()
+
+    def register_child(self, block: Block, name: str | None = None) -> None:
+        if not isinstance(block, HybridBlock):
+            raise ValueError(f"Children of HybridBlock must also be HybridBlock, but {block} has type {type(block)}. "
+                             f"If you are using Sequential, please try HybridSequential instead.")
+        super().register_child(block, name)
+        self._clear_cached_op()
+
+    # -- settings ---------------------------------------------------------------------------------------------
+    def hybridize(self, active: bool = True, backend: str | None = None, clear: bool = True,
+                  static_alloc: bool = False, static_shape: bool = False, inline_limit: int = 2,
+                  forward_bulk_size: int | None = None, backward_bulk_size: int | None = None,
+                  mirror: bool | str = False, **kwargs: Any) -> None:
+        """Run this block and all below as graphs from now on (or, with active=False, as written).
+
+        backend: None or "inductor".   static_alloc, static_shape: the calls keep their memory and shapes.
+        mirror: trade memory for time in training: True recomputes cheap operators, "sqrt" whole segments.
+        clear: forget what was traced.   The others are accepted for MXNet's sake.
+        """
+        if active and (self._forward_hooks or self._forward_pre_hooks):
+            warnings.warn(f'"{self.name}" is being hybridized while still having forward hook/pre-hook. If it is a '
+                          f"child of a HybridBlock, the hooks run only on the trace.", stacklevel=2)
+        if clear:
+            self._clear_cached_op()
+        self._active = active
+        self._flags = {"backend": backend, "static_alloc": static_alloc, "static_shape": static_shape,
+                       "inline_limit": inline_limit, "forward_bulk_size": forward_bulk_size,
+                       "backward_bulk_size": backward_bulk_size, "mirror": mirror, **kwargs}
+        super().hybridize(active, clear=clear, **self._flags)
+
+    def optimize_for(self, x: Any, *args: Any, backend: str | None = None, clear: bool = False, **flags: Any) -> None:
+        """Hybridize for a backend and make the graph now, from the inputs given."""
+        self.hybridize(True, backend=backend, clear=clear, **flags)
+        self._compiled_for((x, *args))
+
+    def cast(self, dtype: Any) -> None:
+        self._clear_cached_op()
+        super().cast(dtype)
+
+    def _clear_cached_op(self) -> None:
+        self._compiled = {}
+
+    def register_op_hook(self, callback: Any, monitor_all: bool = False) -> None:
+        raise NotBuiltError("HybridBlock.register_op_hook: hooks on operators are not built; use "
+                            "register_forward_hook on the blocks")
+
+    # -- running ----------------------------------------------------------------------------------------------
+    def forward(self, x: Any, *args: Any) -> Any:
+        """Run `hybrid_forward` on arrays or symbols, or the traced graph if this block is hybridized."""
+        first = x if isinstance(x, (NDArray, Symbol)) else first_array((x, *args))
+        if isinstance(first, Symbol):
+            params = {name: param.var() for name, param in self._reg_params.items()}
+            with scope_of(self):
+                return self.hybrid_forward(symbol, x, *args, **params)
+        if state.tracer is not None:
+            params = self._own_data(first.ctx, (x, *args))
+            with scope_of(self):
+                return self.hybrid_forward(ndarray, x, *args, **params)
+        if self._active:
+            return self._call_compiled((x, *args))
+        ctx = first.ctx
+        params = self._own_data(ctx, (x, *args)) if self._reg_params else {}
+        if ctx == current_context():
+            return self.hybrid_forward(ndarray, x, *args, **params)
+        with ctx:
+            return self.hybrid_forward(ndarray, x, *args, **params)
+
+    def hybrid_forward(self, F: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """The computation, with operators of `F`; parameters come by keyword.  Write it in your subclass."""
+        raise NotImplementedError(f"{type(self).__name__}: neither forward nor hybrid_forward is written")
+
+    def _forward_traced(self, *args: Any) -> Any:
+        """Call of a block that overrides `forward` and is traced by running it."""
+        first = first_array(args)
+        if isinstance(first, Symbol):
+            raise NotBuiltError(f"{type(self).__name__}: overrides forward() and cannot be called on symbols, which "
+                                f"have no shape; write hybrid_forward(F, x), or call it on arrays and export it")
+        if state.tracer is None and self._active:
+            return self._call_compiled(args)
+        try:
+            return self._forward_in_scope(*args)
+        except DeferredInitializationError:
+            if type(self).infer_shape is HybridBlock.infer_shape:
+                raise
+            self.infer_shape(*args)
+            for param in self._reg_params.values():
+                param._finish_deferred_init()
+            return self._forward_in_scope(*args)
+
+    def _forward_in_scope(self, *args: Any) -> Any:
+        if state.tracer is None:
+            return self.forward(*args)
+        with scope_of(self):
+            return self.forward(*args)
+
+    def _own_data(self, ctx: Any, args: tuple) -> dict[str, NDArray]:
+        try:
+            return {name: param.data(ctx) for name, param in self._reg_params.items()}
+        except DeferredInitializationError:
+            self._infer_parameters(args)
+            return {name: param.data(ctx) for name, param in self._reg_params.items()}
+
+    def _call_compiled(self, args: tuple) -> Any:
+        flat, fmt = flatten(args)
+        compiled = self._compiled.get(fmt) or self._compile(args, fmt)
+        ctx = flat[0].ctx
+        arrays = [flat[source] if type(source) is int else source.data(ctx) if isinstance(source, Parameter)
+                  else source for source in compiled.trace.sources]
+        return regroup(compiled.run(*arrays), compiled.trace.output_format)
+
+    # -- tracing ----------------------------------------------------------------------------------------------
+    def _compiled_for(self, args: tuple) -> _Compiled:
+        fmt = flatten(args)[1]
+        return self._compiled.get(fmt) or self._compile(args, fmt)
+
+    def _compile(self, args: tuple, fmt: Format) -> _Compiled:
+        trace = self._trace(args)
+        self._initialize_deferred(trace, args)
+        compiled = self._compiled[fmt] = _Compiled(trace, CachedOp(trace.graph, self._flags))
+        return compiled
+
+    def _trace(self, args: tuple) -> Trace:
+        """The graph of this block for arguments like `args`: by symbols, or by running where a block needs that."""
+        if self._is_traced_by_running():
+            return trace_deferred(self, args, self._forward_traced if self._traces_forward else self.forward)
+        params = {name: param.var() for name, param in self._reg_params.items()}
+
+        def call(*inputs: Any) -> Any:
+            with scope_of(self):
+                return self.hybrid_forward(symbol, *inputs, **params)
+        return trace_symbolically(self, args, call)
+
+    def _is_traced_by_running(self) -> bool:
+        return self._traces_forward or any(child._is_traced_by_running() for child in self._children.values())
+
+    def _initialize_deferred(self, trace: Trace, args: tuple) -> None:
+        params = [p for p in trace.sources if isinstance(p, Parameter)]
+        if any(p._data is None and p._deferred is not None for p in params):
+            self._take_shapes(trace, self._types(trace, args))
+            for param in params:
+                param._finish_deferred_init()
+
+    def _infer_parameters(self, args: tuple) -> None:
+        """Tell the shapes of this block's parameters from the arguments', and initialize them."""
+        self._initialize_deferred(self._trace(args), args)
+
+    @staticmethod
+    def _types(trace: Trace, args: tuple) -> Types:
+        types = {v.name: type_of(x) for v, x in zip(trace.inputs, flatten(args)[0], strict=True)}
+        return infer_types(trace.graph, types)
+
+    @staticmethod
+    def _take_shapes(trace: Trace, types: Types) -> None:
+        for node, source in zip(trace.graph.inputs, trace.sources, strict=True):
+            if isinstance(source, Parameter) and not known(source.shape):
+                source.shape = types[Value(node, 0)].shape
+
+    def infer_shape(self, *args: Any) -> None:
+        """Set the shapes of all parameters from the shapes of the arguments, without running anything."""
+        trace = self._trace(args)
+        self._take_shapes(trace, self._types(trace, args))
+
+    def infer_type(self, *args: Any) -> None:
+        """Set the dtypes of all parameters from the dtypes of the arguments."""
+        trace = self._trace(args)
+        types = self._types(trace, args)
+        for node, source in zip(trace.graph.inputs, trace.sources, strict=True):
+            if isinstance(source, Parameter):
+                source.dtype = types[Value(node, 0)].dtype
+
+    # -- files ------------------------------------------------------------------------------------------------
+    def export(self, path: str, epoch: int = 0, remove_amp_cast: bool = True) -> tuple[str, str]:
+        """Write ``PATH-symbol.json`` and ``PATH-EPOCH.params`` for SymbolBlock, Module or `mxdl export`.
+
+        Returns the two names.  Raises RuntimeError before the first call of the hybridized block.
+        """
+        if not self._compiled:
+            raise RuntimeError("Please first call block.hybridize() and then run forward with this block at least once "
+                               "before calling export.")
+        trace = list(self._compiled.values())[-1].trace
+        files = f"{path}-symbol.json", f"{path}-{epoch:04d}.params"
+        trace.output.save(files[0], remove_amp_cast=remove_amp_cast)
+        auxiliary = set(trace.output.list_auxiliary_states())
+        arrays = {}
+        for node, source in zip(trace.graph.inputs, trace.sources, strict=True):
+            if type(source) is not int:
+                kind = "aux" if node.name in auxiliary else "arg"
+                arrays[f"{kind}:{node.name}"] = source._reduce() if isinstance(source, Parameter) \
+                    else source.as_in_context(cpu())
+        ndarray.save(files[1], arrays)
+        return files

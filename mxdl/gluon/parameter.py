@@ -1,0 +1,358 @@
+"""Parameters: the arrays that a block trains, one copy a context, made when their shape is known."""
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import initializer, ndarray, symbol
+from ..autograd.state import state
+from ..device import Context, cpu, current_context
+from ..errors import DeferredInitializationError, NotBuiltError
+from ..ndarray import NDArray
+from ..types import Shape, dtype_name
+
+GRAD_REQS = ("write", "add", "null")
+
+
+class _Deferred(NamedTuple):
+    """What `initialize` asked for while the shape was not known yet."""
+
+    init: Any
+    contexts: list[Context]
+    default_init: Any
+    data: NDArray | None
+
+
+class Parameter:
+    """A trained array.
+
+    shape: dimensions that are 0 or -1 are not known yet; the first forward pass fills them in (deferred init).
+    grad_req: "write", "add" or "null" (no gradient).   lr_mult, wd_mult: factors for the optimizer.
+    init: this parameter's initializer; None takes the one given to `initialize`.
+    differentiable: False for running statistics: no gradient whatever grad_req says.
+    """
+
+    def __init__(self, name: str, grad_req: str = "write", shape: int | Sequence[int] | None = None,
+                 dtype: Any = np.float32, lr_mult: float = 1.0, wd_mult: float = 1.0, init: Any = None,
+                 allow_deferred_init: bool = False, differentiable: bool = True, stype: str = "default",
+                 grad_stype: str = "default"):
+        for what, value in (("stype", stype), ("grad_stype", grad_stype)):
+            if value != "default":
+                raise NotBuiltError(f"Parameter {name!r}: sparse storage is not built; got {what}={value!r}; "
+                                    f"use {what}='default' (a dense array gives the same values)")
+        self.name = name
+        self._shape: Shape | None = (shape,) if isinstance(shape, int) else None if shape is None else tuple(shape)
+        self._dtype = dtype
+        self.lr_mult, self.wd_mult = lr_mult, wd_mult
+        self.init = init
+        self.allow_deferred_init = allow_deferred_init
+        self._differentiable = differentiable
+        self._stype = self._grad_stype = "default"
+        self._data: list[NDArray] | None = None
+        self._grad: list[NDArray] | None = None
+        self._by_context: dict[Context, int] = {}
+        self._deferred: _Deferred | None = None
+        self._var: symbol.Symbol | None = None
+        self._trainer: Any = None
+        self._grad_req = ""
+        self.grad_req = grad_req
+
+    def __repr__(self) -> str:
+        return f"Parameter {self.name} (shape={self.shape}, dtype={self.dtype})"
+
+    # -- description ------------------------------------------------------------------------------------------
+    @property
+    def grad_req(self) -> str:
+        return self._grad_req
+
+    @grad_req.setter
+    def grad_req(self, req: str) -> None:
+        if req not in GRAD_REQS:
+            raise AssertionError(f"grad_req must be one of 'write', 'add', or 'null', but got {req!r}")
+        if not self._differentiable:
+            req = "null"
+        if req == self._grad_req:
+            return
+        self._grad_req = req
+        if self._data is not None:
+            self._make_gradients()
+
+    @property
+    def dtype(self) -> Any:
+        return self._dtype
+
+    @dtype.setter
+    def dtype(self, dtype: Any) -> None:
+        self.cast(dtype)
+
+    @property
+    def shape(self) -> Shape | None:
+        return self._shape
+
+    @shape.setter
+    def shape(self, shape: Sequence[int]) -> None:
+        if self._shape is not None and not compatible(self._shape, shape):
+            raise AssertionError(f"Expected shape {tuple(shape)} is incompatible with given shape {self._shape}: "
+                                 f"Parameter {self.name!r}")
+        self._shape = tuple(shape)
+
+    @property
+    def stype(self) -> str:
+        return self._stype
+
+    def var(self) -> symbol.Symbol:
+        """The variable that stands for this parameter in symbols."""
+        if self._var is None:
+            self._var = symbol.var(self.name, shape=self._shape, dtype=self._dtype, lr_mult=self.lr_mult,
+                                   wd_mult=self.wd_mult, init=self.init, stype=self._stype)
+        return self._var
+
+    # -- initialization ---------------------------------------------------------------------------------------
+    def initialize(self, init: Any = None, ctx: Context | Sequence[Context] | None = None, default_init: Any = None,
+                   force_reinit: bool = False) -> None:
+        """Make the arrays, or note how to make them once the shape is known.
+
+        Raises ValueError where the shape is not known and may not be deferred.
+        """
+        if self._data is not None and not force_reinit:
+            warnings.warn(f"Parameter {self.name!r} is already initialized, ignoring. "
+                          f"Set force_reinit=True to re-initialize.", stacklevel=2)
+            return
+        self._data = self._grad = None
+        default_init = initializer.Uniform() if default_init is None else default_init
+        init = init or self.init or default_init
+        self._deferred = _Deferred(init, contexts_of(ctx), default_init, None)
+        if known(self._shape):
+            self._finish_deferred_init()
+        elif not self.allow_deferred_init:
+            self._deferred = None
+            raise ValueError(f"Cannot initialize Parameter {self.name!r} because it has invalid shape: "
+                             f"{self._shape}. Give the missing dimensions")
+
+    def _finish_deferred_init(self) -> None:
+        """Make what was deferred; the shape must be known now."""
+        if self._deferred is None:
+            return
+        if not known(self._shape):
+            raise DeferredInitializationError(
+                f"Parameter {self.name!r}: shape is still not known; got {self._shape}; give in_units, in_channels, "
+                f"etc. to the layer, or run it on data")
+        init, contexts, default_init, data = self._deferred
+        self._deferred = None
+        if data is None:
+            data = self._initial_value(init, default_init)
+        self._make_arrays(data, contexts)
+
+    def _initial_value(self, init: Any, default_init: Any) -> NDArray:
+        data = ndarray.zeros(self._shape, ctx=cpu(), dtype=dtype_name(self._dtype))
+        initializer.create(default_init)(initializer.InitDesc(self.name, {"__init__": init}), data)
+        return data
+
+    def _make_arrays(self, data: NDArray, contexts: list[Context]) -> None:
+        self._data = [data.copyto(ctx) for ctx in contexts]
+        self._by_context = {ctx: i for i, ctx in enumerate(contexts)}
+        self._make_gradients()
+
+    def _make_gradients(self) -> None:
+        self._grad = None
+        if self._grad_req == "null":
+            self._data = [x.detach() for x in self._data]
+            return
+        for x in self._data:
+            x.attach_grad(self._grad_req)
+        self._grad = [x.grad for x in self._data]
+
+    def _load_init(self, data: NDArray, ctx: Any, cast_dtype: bool = False, dtype_source: str = "current") -> None:
+        """Take `data` from a file: checks the shape and the dtype, then sets or initializes."""
+        if cast_dtype and dtype_source not in ("current", "saved"):
+            raise AssertionError(f"dtype_source must be 'current' or 'saved'; got {dtype_source!r}")
+        if self._shape is not None and not compatible(self._shape, data.shape):
+            raise AssertionError(f"Failed loading Parameter {self.name!r} from saved params: shape incompatible "
+                                 f"expected {self._shape} vs saved {data.shape}")
+        if dtype_name(self._dtype) != dtype_name(data.dtype):
+            if not cast_dtype:
+                raise AssertionError(
+                    f"Failed loading Parameter {self.name!r} from saved params: dtype incompatible expected "
+                    f"{dtype_name(self._dtype)} vs saved {dtype_name(data.dtype)}. "
+                    f"Set cast_dtype=True to cast the dtype of saved params.")
+            if dtype_source == "current":
+                data = data.astype(self._dtype)
+            else:
+                self.cast(data.dtype)
+        self._shape = tuple(data.shape)
+        wanted = None if ctx is None else contexts_of(ctx)
+        if self._data is not None:
+            if wanted is not None and set(wanted) != set(self.list_ctx()):
+                raise AssertionError(f"Failed to load Parameter {self.name!r} on {wanted} because it was previous "
+                                     f"initialized on {self.list_ctx()}.")
+            self.set_data(data)
+            return
+        if self._deferred is not None:
+            if wanted is not None and set(wanted) != set(self._deferred.contexts):
+                raise AssertionError(f"Failed to load Parameter {self.name!r} on {wanted} because it was previous "
+                                     f"initialized on {self._deferred.contexts}.")
+            wanted = self._deferred.contexts
+            self._deferred = None
+        self._make_arrays(data, wanted or [cpu()])
+
+    # -- data and gradients -----------------------------------------------------------------------------------
+    def data(self, ctx: Context | None = None) -> NDArray:
+        """This parameter's array on `ctx` (default: where it is, or the current context if on several)."""
+        if state.tracer is not None:
+            return state.tracer.parameter(self)
+        return self._at(self._data, ctx)
+
+    def list_data(self) -> list[NDArray]:
+        """This parameter's arrays, one a context."""
+        return self._all(self._data)
+
+    def grad(self, ctx: Context | None = None) -> NDArray:
+        """The gradient on `ctx`."""
+        self._refuse_without_gradient()
+        return self._at(self._grad, ctx)
+
+    def list_grad(self) -> list[NDArray]:
+        """The gradients, one a context."""
+        self._refuse_without_gradient()
+        return self._all(self._grad)
+
+    def list_ctx(self) -> list[Context]:
+        """The contexts that this parameter is, or will be, initialized on."""
+        if self._data is None:
+            if self._deferred is not None:
+                return self._deferred.contexts
+            raise RuntimeError(f"Parameter {self.name!r} has not been initialized")
+        return list(self._by_context)
+
+    def row_sparse_data(self, row_id: NDArray) -> NDArray:
+        raise NotBuiltError(f"Parameter {self.name!r}: sparse storage is not built; use data() and take()")
+
+    def list_row_sparse_data(self, row_id: NDArray) -> list[NDArray]:
+        raise NotBuiltError(f"Parameter {self.name!r}: sparse storage is not built; use list_data() and take()")
+
+    def set_data(self, data: Any) -> None:
+        """Overwrite the array on every context."""
+        self.shape = data.shape
+        if self._data is None:
+            if self._deferred is None:
+                raise AssertionError(f"Parameter {self.name!r} has not been initialized")
+            self._deferred = self._deferred._replace(data=as_array(data, self._dtype))
+            return
+        if self._trainer is not None:
+            self._trainer.forget_stored(self)
+        for x in self._data:
+            x[:] = data
+
+    def zero_grad(self) -> None:
+        """Set the gradient to zero on every context."""
+        for grad in self._grad or ():
+            grad[:] = 0
+
+    def reset_ctx(self, ctx: Context | Sequence[Context]) -> None:
+        """Move to other contexts; the value is the mean over the present ones."""
+        contexts = contexts_of(ctx)
+        if self._data is not None:
+            self._make_arrays(self._reduce(), contexts)
+        elif self._deferred is not None:
+            self._deferred = self._deferred._replace(contexts=contexts)
+        else:
+            raise ValueError(f"Cannot reset context for Parameter {self.name!r} because it has not been initialized.")
+
+    def cast(self, dtype: Any) -> None:
+        """Convert the data and the gradient to another dtype."""
+        self._dtype = dtype
+        self._var = None
+        if self._data is not None:
+            self._data = [x.detach().astype(dtype) for x in self._data]
+            self._make_gradients()
+
+    def _reduce(self) -> NDArray:
+        """The mean over contexts, on the CPU: what a file holds."""
+        arrays = [x.detach().as_in_context(cpu()) for x in self.list_data()]
+        return arrays[0] if len(arrays) == 1 else sum(arrays[1:], arrays[0]) / len(arrays)
+
+    # -- checks -----------------------------------------------------------------------------------------------
+    def _at(self, arrays: list[NDArray] | None, ctx: Context | None) -> NDArray:
+        if arrays is None:
+            self._raise_uninitialized()
+        if ctx is None:
+            if len(arrays) == 1:
+                return arrays[0]
+            ctx = current_context()
+        index = self._by_context.get(ctx)
+        if index is None:
+            raise RuntimeError(f"Parameter {self.name!r} was not initialized on context {ctx}. "
+                               f"It was only initialized on {self.list_ctx()}.")
+        return arrays[index]
+
+    def _all(self, arrays: list[NDArray] | None) -> list[NDArray]:
+        if arrays is None:
+            self._raise_uninitialized()
+        return list(arrays)
+
+    def _raise_uninitialized(self) -> None:
+        if self._deferred is not None:
+            raise DeferredInitializationError(
+                f"Parameter {self.name!r} has not been initialized yet because initialization was deferred: its shape "
+                f"{self._shape} is not known. Pass one batch of data through the network first, or give in_units, "
+                f"in_channels, etc. to the layers.")
+        raise RuntimeError(
+            f"Parameter {self.name!r} has not been initialized. Call initialize() on the block; get parameters for a "
+            f"Trainer from Block.collect_params(), not Block.params, which leaves out the children's.")
+
+    def _refuse_without_gradient(self) -> None:
+        if self._grad_req == "null":
+            raise RuntimeError(f"Cannot get gradient array for Parameter {self.name!r} because grad_req='null'")
+
+
+class Constant(Parameter):
+    """A parameter that never changes: no gradient, value given at construction."""
+
+    def __init__(self, name: str, value: Any):
+        self.value = as_array(value, None)
+        super().__init__(name, grad_req="null", shape=self.value.shape, dtype=self.value.dtype)
+
+    def __repr__(self) -> str:
+        return f"Constant {self.name} (shape={self.shape}, dtype={self.dtype})"
+
+    def _initial_value(self, init: Any, default_init: Any) -> NDArray:
+        return self.value.astype(self._dtype)
+
+    @property
+    def grad_req(self) -> str:
+        return "null"
+
+    @grad_req.setter
+    def grad_req(self, req: str) -> None:
+        if req != "null":
+            warnings.warn(f"Constant parameter {self.name!r} does not support grad_req other than 'null', "
+                          f"and new value {req!r} is ignored.", stacklevel=2)
+        self._grad_req = "null"
+
+
+def contexts_of(ctx: Context | Sequence[Context] | None) -> list[Context]:
+    """A list of contexts from what callers give: none (the current one), one, or several."""
+    if ctx is None:
+        return [current_context()]
+    return [ctx] if isinstance(ctx, Context) else list(ctx)
+
+
+def known(shape: Shape | None) -> bool:
+    """Whether every dimension of `shape` is known."""
+    return shape is not None and all(length > 0 for length in shape)
+
+
+def compatible(partial: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether `shape` agrees with `partial` where both are known."""
+    return len(partial) == len(shape) and all(a <= 0 or b <= 0 or a == b
+                                              for a, b in zip(partial, shape, strict=True))
+
+
+def as_array(value: Any, dtype: Any) -> NDArray:
+    """An NDArray on the CPU from an NDArray, a NumPy array or nested lists."""
+    if isinstance(value, NDArray):
+        return value if dtype is None else value.astype(dtype, copy=False)
+    return ndarray.array(value, ctx=cpu(), dtype=dtype)
