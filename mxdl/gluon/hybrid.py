@@ -13,6 +13,7 @@ from ..graph import Value
 from ..ndarray import NDArray
 from ..passes.infer_types import Types, infer_types
 from ..symbol import Symbol
+from ..types import TensorType
 from .block import Block
 from .parameter import Parameter, known
 from .parameter_dict import ParameterDict
@@ -44,7 +45,7 @@ class HybridBlock(Block):
         super().__init__(prefix, params)
         self._active = False
         self._flags: dict[str, Any] = {}
-        self._compiled: dict[Format, _Compiled] = {}
+        self._compiled: dict[Any, _Compiled] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -83,7 +84,7 @@ class HybridBlock(Block):
     def optimize_for(self, x: Any, *args: Any, backend: str | None = None, clear: bool = False, **flags: Any) -> None:
         """Hybridize for a backend and make the graph now, from the inputs given."""
         self.hybridize(True, backend=backend, clear=clear, **flags)
-        self._compiled_for((x, *args))
+        self._compiled_for((x, *args), *flatten((x, *args)))
 
     def cast(self, dtype: Any) -> None:
         self._clear_cached_op()
@@ -134,9 +135,7 @@ class HybridBlock(Block):
         except DeferredInitializationError:
             if type(self).infer_shape is HybridBlock.infer_shape:
                 raise
-            self.infer_shape(*args)
-            for param in self._reg_params.values():
-                param._finish_deferred_init()
+            self._infer_parameters(args)
             return self._forward_in_scope(*args)
 
     def _forward_in_scope(self, *args: Any) -> Any:
@@ -154,21 +153,21 @@ class HybridBlock(Block):
 
     def _call_compiled(self, args: tuple) -> Any:
         flat, fmt = flatten(args)
-        compiled = self._compiled.get(fmt) or self._compile(args, fmt)
+        compiled = self._compiled_for(args, flat, fmt)
         ctx = flat[0].ctx
         arrays = [flat[source] if type(source) is int else source.data(ctx) if isinstance(source, Parameter)
                   else source for source in compiled.trace.sources]
         return regroup(compiled.run(*arrays), compiled.trace.output_format)
 
     # -- tracing ----------------------------------------------------------------------------------------------
-    def _compiled_for(self, args: tuple) -> _Compiled:
-        fmt = flatten(args)[1]
-        return self._compiled.get(fmt) or self._compile(args, fmt)
-
-    def _compile(self, args: tuple, fmt: Format) -> _Compiled:
-        trace = self._trace(args)
-        self._initialize_deferred(trace, args)
-        compiled = self._compiled[fmt] = _Compiled(trace, CachedOp(trace.graph, self._flags))
+    def _compiled_for(self, args: tuple, flat: list, fmt: Format) -> _Compiled:
+        # what runs on arrays may look at their shapes, so such a trace holds for these shapes only
+        key = (fmt, *map(type_of, flat)) if self._is_traced_by_running() else fmt
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            trace = self._trace(args)
+            self._initialize_deferred(trace, args)
+            compiled = self._compiled[key] = _Compiled(trace, CachedOp(trace.graph, self._flags))
         return compiled
 
     def _trace(self, args: tuple) -> Trace:
@@ -186,36 +185,49 @@ class HybridBlock(Block):
         return self._traces_forward or any(child._is_traced_by_running() for child in self._children.values())
 
     def _initialize_deferred(self, trace: Trace, args: tuple) -> None:
+        """Initialize the parameters whose shapes waited for data."""
         params = [p for p in trace.sources if isinstance(p, Parameter)]
-        if any(p._data is None and p._deferred is not None for p in params):
-            self._take_shapes(trace, self._types(trace, args))
-            for param in params:
-                param._finish_deferred_init()
+        if not any(p._data is None and p._deferred is not None for p in params):
+            return
+        if self._has_own_inference():
+            # each block tells its parameters' shapes when it is met
+            trace_deferred(self, args, self._forward_traced if self._traces_forward else self.forward)
+            return
+        self._take_shapes(trace, infer_types(trace.graph, _types_of(trace, args)))
+        for param in params:
+            param._finish_deferred_init()
+
+    def _has_own_inference(self) -> bool:
+        return type(self).infer_shape is not HybridBlock.infer_shape or \
+            any(child._has_own_inference() for child in self._children.values())
 
     def _infer_parameters(self, args: tuple) -> None:
-        """Tell the shapes of this block's parameters from the arguments', and initialize them."""
-        self._initialize_deferred(self._trace(args), args)
-
-    @staticmethod
-    def _types(trace: Trace, args: tuple) -> Types:
-        types = {v.name: type_of(x) for v, x in zip(trace.inputs, flatten(args)[0], strict=True)}
-        return infer_types(trace.graph, types)
+        """Tell the shapes of this block's own parameters from the arguments', and initialize them."""
+        if type(self).infer_shape is HybridBlock.infer_shape:
+            trace = self._trace(args)
+            self._take_shapes(trace, infer_types(trace.graph, _types_of(trace, args), partial=True))
+        else:
+            self.infer_shape(*args)
+        for param in self._reg_params.values():
+            param._finish_deferred_init()
 
     @staticmethod
     def _take_shapes(trace: Trace, types: Types) -> None:
         for node, source in zip(trace.graph.inputs, trace.sources, strict=True):
             if isinstance(source, Parameter) and not known(source.shape):
-                source.shape = types[Value(node, 0)].shape
+                found = types.get(Value(node, 0))
+                if found is not None:
+                    source.shape = found.shape
 
     def infer_shape(self, *args: Any) -> None:
         """Set the shapes of all parameters from the shapes of the arguments, without running anything."""
         trace = self._trace(args)
-        self._take_shapes(trace, self._types(trace, args))
+        self._take_shapes(trace, infer_types(trace.graph, _types_of(trace, args)))
 
     def infer_type(self, *args: Any) -> None:
         """Set the dtypes of all parameters from the dtypes of the arguments."""
         trace = self._trace(args)
-        types = self._types(trace, args)
+        types = infer_types(trace.graph, _types_of(trace, args))
         for node, source in zip(trace.graph.inputs, trace.sources, strict=True):
             if isinstance(source, Parameter):
                 source.dtype = types[Value(node, 0)].dtype
@@ -241,3 +253,8 @@ class HybridBlock(Block):
                     else source.as_in_context(cpu())
         ndarray.save(files[1], arrays)
         return files
+
+
+def _types_of(trace: Trace, args: tuple) -> dict[str, TensorType]:
+    """What is known of the trace's inputs when it is called with `args`."""
+    return {v.name: type_of(x) for v, x in zip(trace.inputs, flatten(args)[0], strict=True)}

@@ -241,10 +241,10 @@ class Parameter:
                 raise AssertionError(f"Parameter {self.name!r} has not been initialized")
             self._deferred = self._deferred._replace(data=as_array(data, self._dtype))
             return
-        if self._trainer is not None:
-            self._trainer.forget_stored(self)
         for x in self._data:
             x[:] = data
+        if self._trainer is not None:
+            self._trainer._forget_store()
 
     def zero_grad(self) -> None:
         """Set the gradient to zero on every context."""

@@ -1,0 +1,202 @@
+"""Trainer: after each backward, reduce the gradients over devices and workers and update the parameters."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .. import optimizer as opt
+from ..device import Context
+from ..files import atomic_write
+from .parameter import Parameter
+from .parameter_dict import ParameterDict
+from .store import Store, choose_store
+
+
+class Trainer:
+    """Updates `params` with `optimizer`: ``trainer = Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})``.
+
+    params: a ParameterDict, a dict or a list of Parameters.   optimizer: a name with optimizer_params, or an Optimizer.
+    kvstore: the store that sums gradients over contexts and workers; not used on one context of one machine.
+    update_on_kvstore: run the optimizer on the store; None chooses, as MXNet does.
+    """
+
+    def __init__(self, params: Any, optimizer: str | opt.Optimizer, optimizer_params: dict | None = None,
+                 kvstore: Any = "device", compression_params: dict | None = None,
+                 update_on_kvstore: bool | None = None):
+        self._params = _parameters(params)
+        self._position = {param: i for i, param in enumerate(self._params)}
+        self._kvstore_wanted = kvstore, update_on_kvstore, compression_params
+        self._store: Store | None = None
+        self._store_is_chosen = False
+        for param in self._params:
+            param._trainer = self
+        self._optimizer = self._make_optimizer(optimizer, dict(optimizer_params or {}))
+        self._scale = self._optimizer.rescale_grad
+        self._updaters: list[Any] = []
+
+    def _make_optimizer(self, optimizer: str | opt.Optimizer, optimizer_params: dict) -> opt.Optimizer:
+        by_index = dict(enumerate(self._params))
+        if isinstance(optimizer, opt.Optimizer):
+            if optimizer_params:
+                raise AssertionError("optimizer_params must be None if optimizer is an instance of Optimizer instead "
+                                     "of str")
+            optimizer.param_dict = by_index
+            return optimizer
+        return opt.create(optimizer, param_dict=by_index, **optimizer_params)
+
+    # -- settings ---------------------------------------------------------------------------------------------
+    @property
+    def optimizer(self) -> opt.Optimizer:
+        return self._optimizer
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return self._optimizer.learning_rate
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Set the learning rate.  Raises UserWarning where a scheduler sets it."""
+        self._optimizer.set_learning_rate(lr)
+
+    # -- the step ---------------------------------------------------------------------------------------------
+    def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
+        """Reduce the gradients, divide them by `batch_size` and update every parameter.
+
+        ignore_stale_grad: leave parameters alone whose gradient was not computed since the last step; otherwise that
+        raises UserWarning.
+        """
+        self._rescale(self._scale / batch_size)
+        self._choose_store()
+        self._reduce()
+        self._apply(ignore_stale_grad)
+
+    def allreduce_grads(self) -> None:
+        """Only the first half of `step`: sum gradients over contexts and workers; then change them, then `update`."""
+        self._choose_store()
+        self._refuse_on_store("allreduce_grads")
+        self._reduce()
+
+    def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
+        """Only the second half of `step`, after `allreduce_grads`."""
+        self._choose_store()
+        self._refuse_on_store("update")
+        self._rescale(self._scale / batch_size)
+        self._apply(ignore_stale_grad)
+
+    def _refuse_on_store(self, what: str) -> None:
+        if self._store is not None and self._store.updates:
+            raise AssertionError(f"{what}() when parameters are updated on kvstore is not supported. Try setting "
+                                 f"`update_on_kvstore` to False when creating trainer.")
+
+    def _rescale(self, scale: float) -> None:
+        if self._store is not None and self._store.updates and self._store.is_distributed \
+                and scale != self._optimizer.rescale_grad:
+            raise UserWarning("Possible change in the `batch_size` from previous `step` detected. Optimizer gradient "
+                              "normalizing factor will not change w.r.t new batch_size when "
+                              "update_on_kvstore=True and when distributed kvstore is used.")
+        self._optimizer.rescale_grad = scale
+
+    def _trained(self) -> list[tuple[int, Parameter]]:
+        return [(i, param) for i, param in enumerate(self._params) if param.grad_req != "null"]
+
+    def _reduce(self) -> None:
+        if self._store is not None:
+            self._store.reduce(self._trained())
+
+    def _apply(self, ignore_stale_grad: bool) -> None:
+        chosen = self._check_fresh(ignore_stale_grad)
+        if self._store is not None and self._store.updates:
+            self._store.fetch(chosen)
+        elif chosen:
+            per_context = zip(*(param.list_data() for _, param in chosen), strict=True)
+            gradients = zip(*(param.list_grad() for _, param in chosen), strict=True)
+            indices = [i for i, _ in chosen]
+            for updater, weights, grads in zip(self._updaters, per_context, gradients, strict=True):
+                updater(indices, list(grads), list(weights))
+        for _, param in chosen:
+            for x in param._data:
+                x._fresh_grad = False
+
+    def _check_fresh(self, ignore_stale_grad: bool) -> list[tuple[int, Parameter]]:
+        """The parameters whose gradients were computed since the last step."""
+        fresh = []
+        for i, param in self._trained():
+            stale = [x for x in param.list_data() if not x._fresh_grad]
+            if not stale:
+                fresh.append((i, param))
+            elif not ignore_stale_grad:
+                raise UserWarning(
+                    f"Gradient of Parameter `{param.name}` on context {stale[0].ctx} has not been updated by backward "
+                    f"since last `step`. This could mean a bug in your model that made it only use a subset of the "
+                    f"Parameters (Blocks) for this iteration. If you are intentionally only using a subset, call step "
+                    f"with ignore_stale_grad=True to suppress this warning and skip updating of Parameters with stale "
+                    f"gradient")
+        return fresh
+
+    # -- the store --------------------------------------------------------------------------------------------
+    def _contexts(self) -> list[Context]:
+        contexts: list[Context] | None = None
+        for param in self._params:
+            here = param.list_ctx()
+            if contexts is not None and contexts != here:
+                raise AssertionError(f"All Parameters must be initialized on the same set of contexts, but Parameter "
+                                     f"{param.name!r} is initialized on {here} while previous Parameters are "
+                                     f"initialized on {contexts}.")
+            contexts = here
+        return contexts or []
+
+    def _choose_store(self) -> None:
+        if not self._store_is_chosen:
+            contexts = self._contexts()
+            kvstore, on_store, compression = self._kvstore_wanted
+            self._store = choose_store(kvstore, len(contexts), on_store, compression, self._optimizer)
+            while len(self._updaters) < len(contexts):
+                self._updaters.append(opt.get_updater(self._optimizer))
+            self._store_is_chosen = True
+        if self._store is not None:
+            self._store.take_new(enumerate(self._params))
+
+    def _forget_store(self) -> None:
+        """A parameter was set by hand: the store's copy of it is old."""
+        if self._store is not None and self._store.updates:
+            if self._store.is_distributed:
+                raise RuntimeError("Trainer: cannot set parameters that a distributed kvstore holds; set them before "
+                                   "the first step")
+            self._store.overwrite(enumerate(self._params))
+
+    # -- files ------------------------------------------------------------------------------------------------
+    def save_states(self, fname: str) -> None:
+        """Write the optimizer with its states (momenta, counts)."""
+        self._choose_store()
+        if self._store is not None and self._store.updates:
+            self._store.kv.save_optimizer_states(fname, dump_optimizer=True)
+            return
+        with atomic_write(fname) as stream:
+            stream.write(self._updaters[0].get_states(dump_optimizer=True))
+
+    def load_states(self, fname: str) -> None:
+        """Read what `save_states` wrote."""
+        self._choose_store()
+        if self._store is not None and self._store.updates:
+            self._store.kv.load_optimizer_states(fname)
+            self._optimizer = self._store.kv._updater.optimizer
+        else:
+            with open(fname, "rb") as stream:
+                states = stream.read()
+            for updater in self._updaters:
+                updater.set_states(states)
+                updater.optimizer = self._updaters[0].optimizer
+            self._optimizer = self._updaters[0].optimizer
+        self._optimizer.param_dict = dict(enumerate(self._params))
+
+
+def _parameters(params: Any) -> list[Parameter]:
+    if isinstance(params, (Mapping, ParameterDict)):
+        params = list(params.values())
+    if not isinstance(params, Iterable):
+        raise ValueError(f"First argument must be a list or dict of Parameters, got {type(params)}.")
+    params = list(params)
+    for param in params:
+        if not isinstance(param, Parameter):
+            raise ValueError(f"First argument must be a list or dict of Parameters, got list of {type(param)}.")
+    return list(dict.fromkeys(params))
