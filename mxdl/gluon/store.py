@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .. import kv
+
 from .parameter import Parameter
 
 Numbered = Iterable[tuple[int, Parameter]]
@@ -62,7 +62,7 @@ def choose_store(wanted: Any, num_contexts: int, on_store: bool | None, compress
     """
     store = wanted
     if isinstance(wanted, str):
-        store = None if num_contexts == 1 and "dist" not in wanted else kv.create(wanted)
+        store = None if num_contexts == 1 and "dist" not in wanted else _create(wanted)
     if store is None:
         if on_store:
             raise ValueError(f"Trainer: update_on_kvstore=True needs a kvstore; got kvstore={wanted!r} for "
