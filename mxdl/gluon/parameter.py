@@ -244,7 +244,7 @@ class Parameter:
         for x in self._data:
             x[:] = data
         if self._trainer is not None:
-            self._trainer._forget_store()
+            self._trainer._overwrite(self)
 
     def zero_grad(self) -> None:
         """Set the gradient to zero on every context."""

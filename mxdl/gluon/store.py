@@ -4,7 +4,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-
+from .. import kvstore
+from .. import optimizer as opt
 from .parameter import Parameter
 
 Numbered = Iterable[tuple[int, Parameter]]
@@ -13,13 +14,19 @@ Numbered = Iterable[tuple[int, Parameter]]
 class Store:
     """A kvstore in a Trainer's service.
 
-    kv: the store.   updates: the optimizer runs on it, so that gradients go in and weights come out.
+    kv: the store.   optimizer: runs on the store, so that gradients go in and weights come out; None: it only sums.
     """
 
-    def __init__(self, store: Any, updates: bool):
-        self.kv = store
-        self.updates = updates
+    def __init__(self, kv: Any, optimizer: opt.Optimizer | None):
+        self.kv = kv
+        self.updates = optimizer is not None
         self._known: set[int] = set()
+        self._updater: Any = None
+        if optimizer is not None and isinstance(kv, kvstore.KVStore) and not self.is_distributed:
+            self._updater = opt.get_updater(optimizer)
+            kv.set_updater(self._updater)
+        elif optimizer is not None:
+            kv.set_optimizer(optimizer)
 
     @property
     def is_distributed(self) -> bool:
@@ -33,46 +40,51 @@ class Store:
                 self.kv.broadcast(i, arrays[0], arrays, priority=-i)
                 self._known.add(i)
 
-    def overwrite(self, params: Numbered) -> None:
-        """Make the parameters' values the store's."""
-        for i, param in params:
-            if i in self._known:
-                self.kv.overwrite(i, param.list_data()[0])
+    def overwrite(self, i: int, param: Parameter) -> None:
+        """Make the parameter's value the store's.  Raises RuntimeError where the store belongs to several workers."""
+        if i not in self._known or not self.updates:
+            return
+        if self._updater is None:
+            raise RuntimeError(f"Trainer: cannot set Parameter {param.name!r}, which kvstore {self.kv.type!r} holds; "
+                               f"set it before the first step")
+        self.kv.set_updater(None)  # without one, what is pushed replaces the value
+        self.kv.push(i, param.list_data()[0])
+        self.kv.set_updater(self._updater)
 
     def reduce(self, params: Numbered) -> None:
         """Sum gradients over contexts and workers: into the optimizer on the store, or back into the gradients."""
-        for i, param in params:
-            if self.updates:
-                self.kv.push(i, param.list_grad(), priority=-i)
-            else:
-                self.kv.pushpull(i, param.list_grad(), priority=-i)
+        params = list(params)
+        keys, grads = [i for i, _ in params], [param.list_grad() for _, param in params]
+        if isinstance(self.kv, kvstore.KVStore):
+            (self.kv.push if self.updates else self.kv.pushpull)(keys, grads)
+            return
+        for key, grad in zip(keys, grads, strict=True):
+            self.kv.pushpull(key, grad, priority=-key)
 
     def fetch(self, params: Numbered) -> None:
         """Write the store's new weights to every context."""
-        for i, param in params:
-            self.kv.pull(i, param.list_data(), priority=-i)
+        params = list(params)
+        self.kv.pull([i for i, _ in params], [param.list_data() for _, param in params])
 
 
 def choose_store(wanted: Any, num_contexts: int, on_store: bool | None, compression: dict | None,
-                 optimizer: Any) -> Store | None:
+                 optimizer: opt.Optimizer) -> Store | None:
     """The store that a Trainer needs, None where there is nothing to sum.
 
     wanted: a name, a store, or None.   on_store: whether the caller wants the optimizer on the store; None: choose.
     Raises ValueError where what the caller wants cannot be.
     """
-    store = wanted
+    kv = wanted
     if isinstance(wanted, str):
-        store = None if num_contexts == 1 and "dist" not in wanted else _create(wanted)
-    if store is None:
+        kv = None if num_contexts == 1 and "dist" not in wanted else kvstore.create(wanted)
+    if kv is None:
         if on_store:
             raise ValueError(f"Trainer: update_on_kvstore=True needs a kvstore; got kvstore={wanted!r} for "
                              f"{num_contexts} context; leave update_on_kvstore out")
         return None
-    updates = store.is_capable("optimizer") if on_store is None else on_store
-    if "async" in store.type and not updates:
+    updates = kv.is_capable("optimizer") if on_store is None else on_store
+    if "async" in kv.type and not updates:
         raise ValueError("Trainer: an asynchronous kvstore must run the optimizer; got update_on_kvstore=False")
     if compression:
-        store.set_gradient_compression(compression)
-    if updates:
-        store.set_optimizer(optimizer)
-    return Store(store, updates)
+        kv.set_gradient_compression(compression)
+    return Store(kv, optimizer if updates else None)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from .. import optimizer as opt
@@ -156,13 +157,10 @@ class Trainer:
         if self._store is not None:
             self._store.take_new(enumerate(self._params))
 
-    def _forget_store(self) -> None:
+    def _overwrite(self, param: Parameter) -> None:
         """A parameter was set by hand: the store's copy of it is old."""
-        if self._store is not None and self._store.updates:
-            if self._store.is_distributed:
-                raise RuntimeError("Trainer: cannot set parameters that a distributed kvstore holds; set them before "
-                                   "the first step")
-            self._store.overwrite(enumerate(self._params))
+        if self._store is not None:
+            self._store.overwrite(self._position[param], param)
 
     # -- files ------------------------------------------------------------------------------------------------
     def save_states(self, fname: str) -> None:
@@ -179,15 +177,10 @@ class Trainer:
         self._choose_store()
         if self._store is not None and self._store.updates:
             self._store.kv.load_optimizer_states(fname)
-            self._optimizer = self._store.kv._updater.optimizer
-        else:
-            with open(fname, "rb") as stream:
-                states = stream.read()
-            for updater in self._updaters:
-                updater.set_states(states)
-                updater.optimizer = self._updaters[0].optimizer
-            self._optimizer = self._updaters[0].optimizer
-        self._optimizer.param_dict = dict(enumerate(self._params))
+            return
+        states = Path(fname).read_bytes()
+        for updater in self._updaters:
+            updater.set_states(states)
 
 
 def _parameters(params: Any) -> list[Parameter]:

@@ -52,7 +52,7 @@ class Dropout(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         if self._rate > 0:
-            return F.Dropout(x, p=self._rate, axes=self._axes, name="fwd")
+            return F.Dropout(x, p=self._rate, axes=self._axes, cudnn_off=False, name="fwd")
         return F.identity(x)
 
     def __repr__(self) -> str:

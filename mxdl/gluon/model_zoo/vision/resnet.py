@@ -26,11 +26,13 @@ class _BlockV1(HybridBlock):
                                        in_channels=in_channels), BatchNorm())
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
-        residual = x if self.downsample is None else None
         y = self.body(x)
-        if residual is None:
-            residual = self.downsample(x)
-        return F.Activation(residual + y, act_type="relu")
+        residual = x if self.downsample is None else self.downsample(x)
+        return F.Activation(self._add(residual, y), act_type="relu")
+
+    def _add(self, residual: Any, y: Any) -> Any:
+        # which operand stands first decides the order of nodes, hence of parameters, in exported files
+        return residual + y
 
 
 class BasicBlockV1(_BlockV1):
@@ -48,6 +50,9 @@ class BottleneckV1(_BlockV1):
         body.add(Conv2D(channels // 4, kernel_size=1, strides=stride), BatchNorm(), Activation("relu"),
                  conv3x3(channels // 4, 1, channels // 4), BatchNorm(), Activation("relu"),
                  Conv2D(channels, kernel_size=1, strides=1), BatchNorm())
+
+    def _add(self, residual: Any, y: Any) -> Any:
+        return y + residual
 
 
 class _BlockV2(HybridBlock):
