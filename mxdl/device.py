@@ -1,6 +1,8 @@
 """Contexts: where an array lives.  ``cpu(1)`` and ``cpu(0)`` are the same memory, told apart as MXNet does."""
 from __future__ import annotations
 
+import functools
+import re
 import threading
 from typing import ClassVar
 
@@ -12,7 +14,7 @@ from .errors import DeviceError
 class Context:
     """A device: cpu, gpu, cpu_pinned or cpu_shared, and a number.  ``with mx.gpu(0): ...`` sets the default."""
 
-    __slots__ = ("_outer", "device_id", "device_type", "torch_device")
+    __slots__ = ("device_id", "device_type", "torch_device")
     devtype2str: ClassVar[dict[int, str]] = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
     devstr2type: ClassVar[dict[str, int]] = {name: number for number, name in devtype2str.items()}
 
@@ -24,7 +26,6 @@ class Context:
         self.device_type = device_type
         self.device_id = int(device_id)
         self.torch_device = torch.device("cuda", self.device_id) if device_type == "gpu" else torch.device("cpu")
-        self._outer: list[Context] = []
 
     @property
     def device_typeid(self) -> int:
@@ -43,15 +44,14 @@ class Context:
     __str__ = __repr__
 
     def __reduce__(self) -> tuple:
-        return Context, (self.device_type, self.device_id)
+        return context, (self.device_type, self.device_id)
 
     def __enter__(self) -> Context:
-        self._outer.append(_default.context)
-        _default.context = self
+        _thread.contexts.append(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _default.context = self._outer.pop()
+        _thread.contexts.pop()
 
     def empty_cache(self) -> None:
         """Give cached device memory back to the driver; nothing to do on a CPU."""
@@ -59,23 +59,41 @@ class Context:
             torch.cuda.empty_cache()
 
 
-class _Default(threading.local):
-    context = Context("cpu", 0)
+class _Thread(threading.local):
+    """The ``with`` contexts that this thread is in, the innermost last."""
+
+    def __init__(self) -> None:
+        self.contexts = [cpu(0)]
 
 
-_default = _Default()
+@functools.cache
+def context(device_type: str, device_id: int = 0) -> Context:
+    """The context of that name: always the same object, so that `is` decides quickly where it is the same."""
+    return Context(device_type, device_id)
 
 
 def cpu(device_id: int = 0) -> Context:
-    return Context("cpu", device_id)
+    return context("cpu", device_id)
 
 
 def cpu_pinned(device_id: int = 0) -> Context:
-    return Context("cpu_pinned", device_id)
+    return context("cpu_pinned", device_id)
 
 
 def gpu(device_id: int = 0) -> Context:
-    return Context("gpu", device_id)
+    return context("gpu", device_id)
+
+
+_thread = _Thread()
+
+
+@functools.cache
+def parse_context(text: str) -> Context:
+    """The context that MXNet writes as "gpu(0)" (also "gpu0" and "gpu").  Raises DeviceError."""
+    match = re.fullmatch(r"(\w+?)\(?(\d+)?\)?", text)
+    if match is None:
+        raise DeviceError(f"ctx: not a context; got {text!r}; write cpu(0) or gpu(0)")
+    return context(match[1], int(match[2] or 0))
 
 
 def num_gpus() -> int:
@@ -92,4 +110,4 @@ def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
 
 def current_context() -> Context:
     """The innermost ``with`` context, cpu(0) outside any."""
-    return _default.context
+    return _thread.contexts[-1]

@@ -3,59 +3,158 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import MXNetError
+from ..errors import MXNetError, ShapeError
 from .state import state
 
+if TYPE_CHECKING:
+    from ..ndarray import NDArray
+
 GRAD_REQS = ("write", "add", "null")
+#: what `_storage_use_count` says of a tensor whose memory no other tensor shares (itself and the question)
+_UNSHARED = 2
 
 
-def attach(array: Any, grad: Any, grad_req: str = "write") -> None:
-    """Make `array` a leaf whose gradient goes to the NDArray `grad`."""
+def attach(array: NDArray, grad: NDArray | None, grad_req: str = "write") -> None:
+    """Make `array` a variable whose gradient goes to `grad`.  It leaves the graph that it was computed in.
+
+    Integer arrays get a buffer and no gradient.  Raises MXNetError for an unknown grad_req.
+    """
     if grad_req not in GRAD_REQS:
         raise MXNetError(f"attach_grad: unknown grad_req; got {grad_req!r}; use one of {', '.join(GRAD_REQS)}")
-    array._data = array._data.detach()
-    array._grad, array._grad_req = grad, grad_req
-    if grad_req == "null":
+    array._data = array._data.detach().contiguous()
+    array._grad, array._grad_req, array._fresh_grad = grad, grad_req, False
+    if grad_req == "null" or not array._data.is_floating_point():
         return
     array._data.requires_grad_(True)
+    # weak: the tensor's hook must not keep the array alive that keeps the tensor alive
     owner = weakref.ref(array)
 
     def deliver(leaf: torch.Tensor) -> None:
         holder = owner()
-        if holder is None or leaf.grad is None:
-            return
-        new, leaf.grad = leaf.grad, None
-        if holder._grad_req == "add":
-            holder._grad._data.add_(new)
-        else:
-            # the buffer object stays the same; its tensor is the fresh one, so nothing is copied
-            holder._grad._data = new
-        holder._fresh_grad = True
+        gradient, leaf.grad = leaf.grad, None
+        if holder is not None and gradient is not None and holder._data is leaf:
+            _deliver(holder, gradient)
 
     array._data.register_post_accumulate_grad_hook(deliver)
 
 
-def backward(heads: Sequence[Any], head_grads: Sequence[Any] | None = None, retain_graph: bool = False,
+def _deliver(array: NDArray, gradient: torch.Tensor) -> None:
+    """Write or add a gradient to the buffer of `array`.
+
+    The buffer's NDArray keeps its identity.  On "write" it takes torch's tensor over, without a copy, unless a view
+    of the old memory is held somewhere (``x.grad[0:2]``, DLPack, NumPy), which must see the new values.
+    """
+    buffer = array._grad
+    if array._grad_req == "add":
+        buffer._data.add_(gradient)
+    elif _storage_use_count(buffer._data) == _UNSHARED and buffer._data.dtype is gradient.dtype:
+        buffer._data = gradient
+    else:
+        buffer._data.copy_(gradient)
+    array._fresh_grad = True
+
+
+def _storage_use_count(tensor: torch.Tensor) -> int:
+    return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+
+
+def backward(heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | None = None, retain_graph: bool = False,
              train_mode: bool = True) -> None:
     """Gradients of sum(head * head_grad) for every variable that the heads were computed from."""
-    for head in heads:
-        if not head._data.requires_grad:
-            raise MXNetError("backward: the array was not computed from a variable while recording; "
-                             f"got shape {head.shape}; call it on a result of autograd.record()")
-    grads = [torch.ones_like(h._data) if g is None else g._data.detach().reshape(h._data.shape)
-             for h, g in zip(heads, head_grads or [None] * len(heads), strict=True)]
-    before = state.training, state.recording, state.retain_graph
-    state.training, state.recording, state.retain_graph = train_mode, False, retain_graph
+    tensors = [head._data for head in heads]
+    _check_heads(tensors)
+    grads = _head_gradients(tensors, head_grads)
+    before = state.training, state.recording
+    state.training, state.recording = train_mode, False
     try:
-        torch.autograd.backward([h._data for h in heads], grads, retain_graph=retain_graph)
+        torch.autograd.backward(tensors, grads, retain_graph=retain_graph)
     except RuntimeError as error:
-        if "backward through the graph a second time" in str(error):
-            raise MXNetError("backward: these arrays were already differentiated; got a second backward; "
-                             "pass retain_graph=True to the first one") from error
-        raise
+        raise _explain(error) from error
     finally:
-        state.training, state.recording, state.retain_graph = before
+        state.training, state.recording = before
+    _mark_used(tensors, retain_graph)
+
+
+def gradients(heads: Sequence[NDArray], variables: Sequence[NDArray], head_grads: Sequence[NDArray | None] | None,
+              retain_graph: bool, create_graph: bool, train_mode: bool) -> list[torch.Tensor]:
+    """The same gradients for `variables` only, returned instead of written to buffers."""
+    tensors = [head._data for head in heads]
+    _check_heads(tensors)
+    wanted = [x._data for x in variables]
+    for position, x in enumerate(wanted):
+        if not x.requires_grad:
+            raise MXNetError(f"grad: variable {position} needs no gradient; got shape {tuple(x.shape)}; "
+                             f"call attach_grad() on it before recording")
+    grads = _head_gradients(tensors, head_grads)
+    before = state.training, state.recording
+    state.training, state.recording = train_mode, create_graph
+    try:
+        found = torch.autograd.grad(tensors, wanted, grads, retain_graph=retain_graph, create_graph=create_graph,
+                                    allow_unused=True)
+    except RuntimeError as error:
+        raise _explain(error) from error
+    finally:
+        state.training, state.recording = before
+    for position, gradient in enumerate(found):
+        if gradient is None:
+            raise MXNetError(f"grad: the heads do not depend on variable {position}; got shape "
+                             f"{variables[position].shape}; leave it out, or use it while recording")
+    _mark_used(tensors, retain_graph)
+    return list(found)
+
+
+def _check_heads(tensors: Sequence[torch.Tensor]) -> None:
+    for position, tensor in enumerate(tensors):
+        if not tensor.requires_grad:
+            raise MXNetError(f"backward: head {position} was not computed from a variable while recording; got shape "
+                             f"{tuple(tensor.shape)}; call attach_grad() on the variables and compute the head inside "
+                             f"autograd.record()")
+        if getattr(tensor, "_differentiated", False):
+            raise _used_up()
+
+
+def _mark_used(tensors: Sequence[torch.Tensor], retain_graph: bool) -> None:
+    """torch notices a second backward only where a node had saved something; MXNet always does."""
+    if not retain_graph:
+        for tensor in tensors:
+            if tensor.grad_fn is not None:
+                tensor._differentiated = True  # type: ignore[attr-defined]
+
+
+def _head_gradients(tensors: Sequence[torch.Tensor], head_grads: Sequence[NDArray | None] | None) -> list:
+    if head_grads is None:
+        head_grads = [None] * len(tensors)
+    if len(head_grads) != len(tensors):
+        raise MXNetError(f"backward: heads and head_grads differ in number; got {len(tensors)} and {len(head_grads)}; "
+                         f"give one (or None) for each head")
+    return [torch.ones_like(t) if g is None else _head_gradient(t, g)
+            for t, g in zip(tensors, head_grads, strict=True)]
+
+
+def _head_gradient(tensor: torch.Tensor, grad: Any) -> torch.Tensor:
+    given = grad._data
+    if given.shape != tensor.shape:
+        raise ShapeError(f"backward: a head's gradient has another shape than the head; got {tuple(given.shape)} for "
+                         f"{tuple(tensor.shape)}; give one of the same shape")
+    return given.to(tensor.dtype)
+
+
+def _used_up() -> MXNetError:
+    return MXNetError("backward: this graph was already differentiated and is freed; got a second backward; pass "
+                      "retain_graph=True to the first one")
+
+
+def _explain(error: RuntimeError) -> RuntimeError:
+    text = str(error)
+    if isinstance(error, MXNetError):
+        return error
+    if "second time" in text:
+        return _used_up()
+    if "modified by an inplace operation" in text:
+        return MXNetError("backward: an array that the gradient needs was written in place after it was used; got "
+                          f"{text.split('. ')[0]}; write to a new array, or after backward()")
+    return MXNetError(f"backward: {text.splitlines()[0]}")

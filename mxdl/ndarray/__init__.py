@@ -1,55 +1,20 @@
-"""Arrays that users hold: ``mx.nd``.  Functions of operators are generated from the registry."""
+"""Arrays that users hold: ``mx.nd``.  Functions and methods of operators are generated from the registry."""
 from __future__ import annotations
 
-import sys
-import types
-from typing import Any
+from . import _internal, arithmetic, contrib, image, indexing, linalg, op, protocols, random, register, sparse
+from .create import arange, array, empty, eye, from_numpy, full, linspace, ones, zeros
+from .files import load, load_frombuffer, save
+from .functions import concatenate, histogram, moveaxis, onehot_encode, split_v2, waitall
+from .invoke import invoke, invoke_by_name
+from .ndarray import NDArray
+from .protocols import from_dlpack, to_dlpack_for_read, to_dlpack_for_write
 
-from ..ops import get, registry
-from ..types import dtype_name
-from . import arithmetic
-from .create import array as array
-from .create import empty as empty
-from .create import full as full
-from .create import ones as ones
-from .create import zeros as zeros
-from .invoke import invoke as invoke
-from .ndarray import NDArray as NDArray
-from .register import function, public_names
-
-
-def waitall() -> None:
-    """Return when every array has its values (only GPUs compute in the background)."""
-    import torch
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def invoke_by_name(name: str, *inputs: Any, out: Any = None, **attrs: Any) -> Any:
-    """Run the operator `name` with attributes as a caller writes them."""
-    op = get(name)
-    return invoke(op, inputs, op.parse(attrs), out)
-
-
-def op_cast(array_: NDArray, dtype: Any) -> NDArray:
-    return invoke_by_name("Cast", array_, dtype=dtype_name(dtype))
-
-
-def _populate() -> None:
-    here = sys.modules[__name__]
-    spaces: dict[str, Any] = {"": here}
-    for name, op in registry.items():
-        if name.startswith("_backward_"):
-            continue
-        for space, short in public_names(name):
-            if space not in spaces:
-                spaces[space] = sys.modules[f"{__name__}.{space}"] = types.ModuleType(f"{__name__}.{space}")
-                setattr(here, space, spaces[space])
-            if not hasattr(spaces[space], short):
-                setattr(spaces[space], short, function(op, short))
-        if name.isidentifier() and name[0].islower() and op.parameters and not hasattr(NDArray, name):
-            setattr(NDArray, name, function(op, name))
-
-
-_populate()
 arithmetic.install()
+indexing.install()
+protocols.install()
+NDArray.split_v2 = split_v2  # type: ignore[attr-defined]
+register.populate({"op": op, "_internal": _internal, "contrib": contrib, "linalg": linalg, "image": image,
+                   "sparse": sparse})
+for _name, _function in [*arithmetic.functions().items(), *vars(op).items()]:
+    if not _name.startswith("_"):
+        globals().setdefault(_name, _function)

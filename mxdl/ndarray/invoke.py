@@ -1,4 +1,5 @@
-"""Running an operator on arrays at once."""
+"""Running an operator on arrays at once.  Every function and method of arrays comes through here, except the fast way
+of `a + b` (arithmetic.py) and views (indexing.py)."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -6,44 +7,59 @@ from typing import Any
 
 import torch
 
+from ..autograd.rules import apply_rule
 from ..autograd.state import state
-from ..device import Context, current_context
-from ..errors import DeviceError, MXNetError, OperatorError
-from ..ops import Operator
-from ..ops.operator import GradientCall, NotDifferentiable
+from ..device import Context, current_context, parse_context
+from ..errors import DeviceError, MXNetError, OperatorError, ShapeError
+from ..ops import Operator, get
+from ..ops.operator import NotDifferentiable
 from ..random import next_seed
-from ..types import DTYPE_NAMES
+from ..types import dtype_name
 from .ndarray import NDArray
 
+Inputs = Sequence["NDArray | None"]
+wrap = NDArray._wrap
 
-def invoke(op: Operator, inputs: Sequence[NDArray | None], attrs: Mapping[str, Any], out: Any = None) -> Any:
+
+def invoke(op: Operator, inputs: Inputs, attrs: Mapping[str, Any], out: Any = None) -> Any:
     """Run `op` on arrays with typed attributes; None stands for an optional input that is not given.
 
     Returns an NDArray, or a list where the operator has several visible outputs; `out` takes the results instead.
-    Raises MXNetError naming the operator and the input types where the kernel fails.
+    Raises MXNetError naming the operator and the input types where the kernel fails, DeviceError for two devices.
     """
     if state.tracer is not None:
         return state.tracer.apply(op, inputs, attrs, out)
     recording = state.recording
-    context = _context(op, inputs)
     tensors = [None if x is None else x._data if recording else plain(x._data) for x in inputs]
-    given: dict[str, Any] = dict(attrs)
-    if op.needs_training:
-        given["training"] = state.training
-    if op.needs_seed:
-        given["seed"] = next_seed()
+    context = _context(op, inputs, attrs)
     try:
-        results = _run(op, tensors, given, recording)
+        results = _run(op, tensors, attrs, recording)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise _explain(op, error, tensors, attrs) from error
+        raise explain(op, error, tensors, attrs) from error
+    if type(results) is not tuple and not op.updates:
+        result = owned(results, tensors)
+        return wrap(result, context) if out is None else _store(op, [result], out)
+    if type(results) is not tuple:
+        results = (results,)
     if op.updates and (state.training or not op.needs_training):
-        _write_back(op, attrs, inputs, results)
-    visible = op.num_visible(attrs)
-    if visible == 1:
-        result = results[0] if type(results) is tuple else results
-        return NDArray._wrap(result, context) if out is None else _store(op, [result], out)
-    return ([NDArray._wrap(t, context) for t in results[:visible]] if out is None
-            else _store(op, results[:visible], out))
+        _update_inputs(op, attrs, inputs, results)
+    visible = [owned(t, tensors) for t in results[:op.num_visible(attrs)]]
+    if out is not None:
+        return _store(op, visible, out)
+    return wrap(visible[0], context) if len(visible) == 1 else [wrap(t, context) for t in visible]
+
+
+def invoke_by_name(name: str, *inputs: NDArray | None, out: Any = None, **attrs: Any) -> Any:
+    """Run the operator `name` with attributes as a caller writes them."""
+    op = get(name)
+    return invoke(op, inputs, op.parse(attrs), out)
+
+
+def _apply(self: NDArray, name: str, **attrs: Any) -> Any:
+    return invoke(get(name), [self], attrs)
+
+
+NDArray._apply = _apply
 
 
 def plain(tensor: torch.Tensor) -> torch.Tensor:
@@ -51,78 +67,82 @@ def plain(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach() if tensor.requires_grad else tensor
 
 
-def _run(op: Operator, tensors: list, given: dict[str, Any], recording: bool) -> Any:
-    if recording and (op.surrogate or isinstance(op.gradient_rule, NotDifferentiable)):
+def owned(result: torch.Tensor, inputs: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    """`result` with memory of its own.  Kernels are free to return an input or a view of one (reshape, transpose);
+    the arrays that users hold are mutable, so two of them share memory only where MXNet shares it too."""
+    if not result._is_view():
+        return result.clone() if any(result is x for x in inputs) else result
+    if not result.is_contiguous():
+        return result.contiguous()
+    storage = result.untyped_storage()._cdata
+    shared = any(x is not None and x.untyped_storage()._cdata == storage for x in inputs)
+    return result.clone() if shared else result
+
+
+def _run(op: Operator, tensors: list, attrs: Mapping[str, Any], recording: bool) -> Any:
+    if op.reserved:
+        attrs = dict(attrs)
+        if op.needs_training:
+            attrs["training"] = state.training
+        if op.needs_seed:
+            attrs["seed"] = next_seed()
+    if recording:
         if op.surrogate:
-            return Surrogate.apply(op, given, *tensors)
-        tensors = [None if t is None else plain(t) for t in tensors]
-    if op.inputs_rule is not None and len(tensors) != len(op.parameters):
-        reserved = {k: given.pop(k) for k in op.reserved if k in given}
-        return op.bind(given)(*tensors, **reserved)
-    return op.kernel(*tensors, **given)
+            return apply_rule(op, tensors, attrs)
+        if isinstance(op.gradient_rule, NotDifferentiable):
+            tensors = [None if t is None else plain(t) for t in tensors]
+    return op.run(tensors, attrs)
 
 
-def _context(op: Operator, inputs: Sequence[NDArray | None]) -> Context:
-    context = None
+def _context(op: Operator, inputs: Inputs, attrs: Mapping[str, Any]) -> Context:
+    """The context of the results: the first input's.  cpu(0) and cpu(1) are one memory and mix, as in MXNet."""
+    context: Context | None = None
     for x in inputs:
         if x is None:
             continue
         if context is None:
             context = x._ctx
-        elif x._ctx is not context and x._ctx != context:
+        elif x._ctx is not context and x._ctx.torch_device != context.torch_device:
             raise DeviceError(f"{op.name}: inputs on two devices; got {context} and {x._ctx}; "
                               f"move one with as_in_context")
-    return context if context is not None else current_context()
+    if context is not None:
+        return context
+    return parse_context(attrs["ctx"]) if attrs.get("ctx") else current_context()
 
 
-def _write_back(op: Operator, attrs: Mapping[str, Any], inputs: Sequence[NDArray | None], results: Any) -> None:
-    names = op.parameters if len(inputs) == len(op.parameters) else op.input_names(attrs, len(inputs))
-    results = results if type(results) is tuple else (results,)
+def _update_inputs(op: Operator, attrs: Mapping[str, Any], inputs: Inputs, results: Sequence[torch.Tensor]) -> None:
+    """Overwrite the inputs that the operator gives new values (running statistics, momenta)."""
+    names = op.parameters if len(inputs) == len(op.parameters) else op.input_names(op.filled(attrs), len(inputs))
     for index, name in op.updates.items():
         target = inputs[names.index(name)] if name in names else None
         if target is not None:
-            with torch.no_grad():
-                target._data.detach().copy_(results[index])
+            target._data.detach().copy_(results[index].detach())
 
 
 def _store(op: Operator, results: Sequence[torch.Tensor], out: Any) -> Any:
-    targets = list(out) if isinstance(out, (list, tuple)) else [out]
+    targets = out if isinstance(out, (list, tuple)) else [out]
     if len(targets) != len(results):
         raise OperatorError(f"{op.name}: out= has the wrong number of arrays; got {len(targets)}, "
                             f"expected {len(results)}")
     for target, result in zip(targets, results, strict=True):
-        target._assign(result, op.name)
+        if not isinstance(target, NDArray):
+            raise OperatorError(f"{op.name}: out= is not an NDArray; got {type(target).__name__}; make one with "
+                                f"mx.nd.empty({tuple(result.shape)})")
+        if target._data.shape != result.shape:
+            raise ShapeError(f"{op.name}: out= has another shape than the result; got {target.shape}; "
+                             f"make it {tuple(result.shape)}")
+        target._write(result, f"{op.name}(out=)")
     return out
 
 
-def _explain(op: Operator, error: Exception, tensors: Sequence[torch.Tensor | None], attrs: Mapping) -> MXNetError:
+def explain(op: Operator, error: Exception, tensors: Sequence[torch.Tensor | None], attrs: Mapping) -> MXNetError:
+    """The error of a kernel in mxdl's words: operator, input types, attributes, what torch said."""
     if isinstance(error, MXNetError):
         return error
-    names = op.parameters if not op.variadic else [f"arg{i}" for i in range(len(tensors))]
-    got = [f"{name}={DTYPE_NAMES[t.dtype]}{list(t.shape)}"
-           for name, t in zip(names, tensors, strict=False) if t is not None]
+    names = op.input_names(op.filled(attrs), len(tensors))
+    if len(names) != len(tensors):
+        names = op.parameters
+    got = [f"{name}={dtype_name(t.dtype)}{list(t.shape)}" for name, t in zip(names, tensors, strict=False)
+           if t is not None]
     got += [f"{name}={value!r}" for name, value in attrs.items()]
-    return OperatorError(f"{op.name}({', '.join(got)}): {str(error).splitlines()[0]}")
-
-
-class Surrogate(torch.autograd.Function):
-    """An operator whose gradient is on purpose not its body's derivative, on torch's tape."""
-
-    @staticmethod
-    def forward(ctx: Any, op: Operator, given: dict[str, Any], *tensors: torch.Tensor | None):
-        results = op.kernel(*tensors, **given)
-        several = type(results) is tuple
-        ctx.op, ctx.given, ctx.count = op, given, len(tensors)
-        ctx.present = [t is not None for t in tensors]
-        ctx.save_for_backward(*(t for t in tensors if t is not None), *(results if several else (results,)))
-        return results
-
-    @staticmethod
-    def backward(ctx: Any, *douts: torch.Tensor):
-        saved = ctx.saved_tensors
-        n = sum(ctx.present)
-        inputs, outputs = saved[:n], saved[n:]
-        needs = tuple(need for need, present in zip(ctx.needs_input_grad[2:], ctx.present, strict=True) if present)
-        call = GradientCall(inputs, outputs, douts, needs, ctx.op.filled(ctx.given))
-        grads = iter(ctx.op.gradient_rule(call))
-        return (None, None, *(next(grads) if present else None for present in ctx.present))
+    return OperatorError(f"{op.name}({', '.join(got)}): {str(error).splitlines()[0] if str(error) else error!r}")

@@ -5,11 +5,10 @@ ctx: where the array is made ("gpu(0)"); the CPU by default.
 from __future__ import annotations
 
 import math
-import re
 
 import torch
 
-from ..device import Context
+from ..device import parse_context
 from ..errors import AttributeValueError
 from ..types import DType, torch_dtype
 from .operator import NOT_DIFFERENTIABLE, operator
@@ -24,10 +23,7 @@ def place(ctx: str) -> torch.device:
     """torch's device for MXNet's text of a context."""
     if not ctx:
         return torch.device("cpu")
-    match = re.fullmatch(r"(\w+?)\(?(\d+)?\)?", ctx)
-    if match is None:
-        raise AttributeValueError(f"ctx: not a context; got {ctx!r}; write cpu(0) or gpu(0)")
-    return Context(match[1], int(match[2] or 0)).torch_device
+    return parse_context(ctx).torch_device
 
 
 @operator("_zeros", aliases=("_npi_zeros",), traits=CREATION, gradient=NOT_DIFFERENTIABLE,

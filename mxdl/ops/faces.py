@@ -50,8 +50,11 @@ def signature(op: Operator, after: str = "name=None, attr=None") -> inspect.Sign
         if default is REQUIRED:  # tensors may be left out (they become variables), so all that follows has a default
             default = None if not op.variadic else kind.empty
         parameters.append(kind(attribute.name, attribute_kind, default=default))
+    taken = {p.name for p in parameters}
     for item in filter(None, after.split(", ")):
-        parameters.append(kind(item.split("=")[0], kind.KEYWORD_ONLY, default=None))
+        name = item.split("=")[0]
+        if name not in taken:  # a gradient's operator may well have an input "out"
+            parameters.append(kind(name, kind.KEYWORD_ONLY, default=None))
     return inspect.Signature(parameters)
 
 

@@ -1,0 +1,1 @@
+"""``mx.nd.image``: filled from the operator registry (see register.py)."""

@@ -1,0 +1,1 @@
+"""``mx.nd.sparse``: filled from the operator registry (see register.py)."""
