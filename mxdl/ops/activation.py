@@ -57,7 +57,8 @@ _SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772
                           parity="MXNet's gradient of selu is not its derivative"),
                    Sample((2, 3, 4), low=-2, high=2, act_type="gelu"),
                    Sample((2, 3, 4), (3,), low=-2, high=2, act_type="prelu"),
-                   Sample((2, 3), (1,), low=-2, high=2, act_type="prelu")])
+                   Sample((2, 3), (1,), low=-2, high=2, act_type="prelu"),
+                   Sample((2, 3), low=-2, high=2, act_type="rrelu", training=True, parity="draws at random")])
 def leaky_relu(data, gamma=None, *, act_type: LeakyType = "leaky", slope: float = 0.25, lower_bound: float = 0.125,
                upper_bound: float = 0.334, training: bool = False, seed: int = 0):
     """x where x > 0, else: leaky slope x; prelu gamma x; rrelu r x; elu slope (e^x - 1); selu and gelu as published.
@@ -76,7 +77,7 @@ def leaky_relu(data, gamma=None, *, act_type: LeakyType = "leaky", slope: float 
     if act_type == "gelu":
         return F.gelu(data)
     slopes = torch.empty_like(data)
-    if training:
+    if training and not data.is_meta:
         slopes.uniform_(lower_bound, upper_bound, generator=torch.Generator(data.device).manual_seed(seed))
     else:
         slopes.fill_((lower_bound + upper_bound) / 2)

@@ -9,7 +9,7 @@ from .samples import Sample
 from .traits import CHEAP, Traits
 
 
-@operator("_backward_broadcast", traits=Traits(recompute=CHEAP, shape_only=(1,)), parity=None)
+@operator("_backward_broadcast", traits=Traits(recompute=CHEAP, view=True, shape_only=(1,)), parity=None)
 def sum_to(dout, like):
     """Sum of `dout` over the axes that broadcasting stretched, in the shape of `like`.  out: T[like.shape]"""
     return dout if dout.shape == like.shape else dout.sum_to_size(like.shape)

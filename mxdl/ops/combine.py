@@ -107,6 +107,9 @@ def split_v2(data, *, indices: tuple[int, ...], axis: int = 1, squeeze_axis: boo
         indices = tuple(i * size + min(i, longer) for i in range(sections))
     bounds = [min(i, length) for i in (*indices, length)]
     parts = [data.narrow(axis, b, max(e - b, 0)) for b, e in zip(bounds, bounds[1:], strict=False)]
+    if squeeze_axis and any(part.shape[axis] != 1 for part in parts):
+        raise ShapeError(f"_split_v2: squeeze_axis needs parts of length 1; got {[p.shape[axis] for p in parts]}; "
+                         "change the indices, or leave squeeze_axis out")
     return one_or_all([part.squeeze(axis) for part in parts] if squeeze_axis else parts)
 
 

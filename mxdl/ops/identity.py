@@ -57,7 +57,7 @@ def make_loss_scaled(data, *, grad_scale: float = 1.0, valid_thresh: float = 0.0
     return data.clone()
 
 
-@operator("_backward_MakeLoss", traits=CAST, parity=None)
+@operator("_backward_MakeLoss", traits=Traits(recompute=CHEAP), parity=None)
 def make_loss_gradient(data, *, grad_scale: float = 1.0, valid_thresh: float = 0.0, normalization: str = "null"):
     """Gradient of MakeLoss: a constant.  out: T[data.shape]"""
     if normalization == "batch":

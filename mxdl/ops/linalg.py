@@ -71,8 +71,8 @@ def _(call):
 
 
 @operator("_linalg_potrf", aliases=("linalg_potrf",), traits=PRODUCT,
-          samples=[Sample(matrices(*POSITIVE), resizable=False),
-                   Sample(matrices(POSITIVE, POSITIVE), resizable=False)])
+          samples=[Sample(matrices(*POSITIVE), resizable=False, symmetric=True),
+                   Sample(matrices(POSITIVE, POSITIVE), resizable=False, symmetric=True)])
 def potrf(A):
     """The lower triangle L with A = L @ L.T (Cholesky).  A: float[..., N, N], symmetric positive definite"""
     return torch.linalg.cholesky(A)
@@ -123,8 +123,8 @@ def gelqf(A):
 
 
 @operator("_linalg_syevd", aliases=("linalg_syevd",), traits=PRODUCT, num_outputs=2,
-          samples=[Sample(matrices(*POSITIVE), resizable=False),
-                   Sample(matrices(POSITIVE, POSITIVE), resizable=False)])
+          samples=[Sample(matrices(*POSITIVE), resizable=False, symmetric=True),
+                   Sample(matrices(POSITIVE, POSITIVE), resizable=False, symmetric=True)])
 def syevd(A):
     """(U, L) with A = U.T @ diag(L) @ U, L ascending; the largest element of each row of U is positive.
     A, U: float[..., N, N], A symmetric   L: float[..., N]"""

@@ -67,9 +67,10 @@ def layer_norm_backward(dout, data, gamma, mean, spread, *, needs: tuple[bool, .
                         inverted: bool = False):
     """Gradients of LayerNorm for those of (data, gamma, beta) marked in `needs`."""
     spread = 1 / spread if inverted else spread
-    dout, data, mean, spread = (part.movedim(axis, -1) for part in (dout, data, mean, spread))
+    # ATen's backward kernels read memory as if it were contiguous.
+    dout, data, mean, spread = (part.movedim(axis, -1).contiguous() for part in (dout, data, mean, spread))
     dx, dgamma, dbeta = _aten.native_layer_norm_backward(
-        dout.contiguous(), data, [data.shape[-1]], mean, spread, gamma, gamma, list(needs))
+        dout, data, [data.shape[-1]], mean, spread, gamma, gamma, list(needs))
     return _needed((dx.movedim(-1, axis) if needs[0] else None, dgamma, dbeta), needs)
 
 
@@ -103,8 +104,9 @@ def group_norm_backward(dout, data, gamma, mean, spread, *, needs: tuple[bool, .
                         inverted: bool = False):
     """Gradients of GroupNorm for those of (data, gamma, beta) marked in `needs`."""
     dx, dgamma, dbeta = _aten.native_group_norm_backward(
-        _groups(dout, num_groups), _groups(data, num_groups), mean, 1 / spread if inverted else spread,
-        gamma.contiguous(), *_group_sizes(data, num_groups), num_groups, list(needs))
+        _groups(dout, num_groups), _groups(data, num_groups), mean.contiguous(),
+        (1 / spread if inverted else spread).contiguous(), gamma.contiguous(), *_group_sizes(data, num_groups),
+        num_groups, list(needs))
     return _needed((dx.reshape(data.shape) if needs[0] else None, dgamma, dbeta), needs)
 
 

@@ -15,20 +15,24 @@ class Sample:
     differentiable: indices of the inputs to check gradients of; default all floating inputs.
     training: run in training mode.   tolerance: relative tolerance where the default 1e-5 is too tight.
     resizable: the tests may also cut axes to length 1 and 0 (False: the shapes mean something, such as a square).
+    symmetric: the inputs are symmetric matrices, whose elements move in pairs when gradients are checked.
     parity: "" where MXNet computes this too; else why its answer is no reference (it crashes, it leaks).
     """
 
-    __slots__ = ("attrs", "differentiable", "high", "inputs", "low", "parity", "resizable", "tolerance", "training")
+    __slots__ = ("attrs", "differentiable", "high", "inputs", "low", "parity", "resizable", "symmetric",
+                 "tolerance", "training")
 
     def __init__(self, *inputs: Any, low: float = -1.0, high: float = 1.0,
                  differentiable: tuple[int, ...] | None = None, training: bool = False,
-                 tolerance: float | None = None, resizable: bool = True, parity: str = "", **attrs: Any):
+                 tolerance: float | None = None, resizable: bool = True, symmetric: bool = False, parity: str = "",
+                 **attrs: Any):
         self.inputs = inputs
         self.low, self.high = low, high
         self.differentiable = differentiable
         self.training = training
         self.tolerance = tolerance
         self.resizable = resizable
+        self.symmetric = symmetric
         self.parity = parity
         self.attrs = attrs
 

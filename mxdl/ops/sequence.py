@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..errors import ShapeError
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -21,7 +22,15 @@ def data_and_lengths(attrs):
 
 def steps(data: torch.Tensor, axis: int) -> torch.Tensor:
     """0, 1, ..., T - 1 along `axis`, to broadcast against data's first two axes."""
-    return torch.arange(data.shape[axis], device=data.device).unsqueeze(1 - axis)
+    return torch.arange(data.shape[checked(data, axis)], device=data.device).unsqueeze(1 - axis)
+
+
+def checked(data: torch.Tensor, axis: int) -> int:
+    """`axis`.  Raises ShapeError where sequences cannot lie along it."""
+    if axis not in (0, 1) or data.dim() < 2:
+        raise ShapeError(f"sequences lie along axis 0 or 1, the batch along the other; got axis={axis} for "
+                         f"data{list(data.shape)}; transpose first")
+    return axis
 
 
 def lengths(sequence_length: torch.Tensor, axis: int) -> torch.Tensor:
@@ -61,7 +70,7 @@ def sequence_last(data, sequence_length=None, *, use_sequence_length: bool = Fal
     """The last step of each sequence.  data: T[T, N, ...]   sequence_length: [N]   out: T[N, ...]"""
     if not use_sequence_length:
         return data.select(axis, data.shape[axis] - 1).clone()
-    last = (lengths(sequence_length, axis) - 1).clamp(min=0)
+    last = (lengths(sequence_length, checked(data, axis)) - 1).clamp(min=0)
     index = widened(last, data).expand(*last.shape, *data.shape[2:])
     return data.gather(axis, index).squeeze(axis)
 

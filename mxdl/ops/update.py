@@ -19,11 +19,21 @@ FAST = {"lr": 0.1, "wd": 0.01, "rescale_grad": 0.5}
 CLIPPED = {**FAST, "clip_gradient": 0.3}
 
 
-def update(name, samples, updates=None, traits=ELEMENTWISE, **entry):
-    """An operator whose outputs after the first overwrite the inputs named in `updates`, in this order."""
+def update(name, samples, updates=None, traits=ELEMENTWISE, like="weight", **entry):
+    """An operator whose outputs after the first overwrite the inputs named in `updates`, in this order.
+
+    like: the input whose type the first output has.
+    """
     updates = updates or ()
-    return operator(name, traits=traits, samples=samples, gradient=NOT_DIFFERENTIABLE, num_visible=1,
-                    num_outputs=1 + len(updates), updates=dict(enumerate(updates, 1)), **entry)
+
+    def register(kernel):
+        op = operator(name, traits=traits, samples=samples, gradient=NOT_DIFFERENTIABLE, num_visible=1,
+                      num_outputs=1 + len(updates), updates=dict(enumerate(updates, 1)), **entry)(kernel)
+        # torch's fused kernels do not run on meta tensors; an output has the type of what it overwrites.
+        places = [op.parameters.index(name) for name in (like, *updates)]
+        op.infer(lambda inputs, attrs: [inputs[place] for place in places])
+        return op
+    return register
 
 
 def samples(*inputs, low=-1.0, **attrs):
@@ -219,7 +229,7 @@ def lamb_update_phase1(weight, grad, mean, var, *, t: int, beta1: float = 0.9, b
 
 
 @update("mp_lamb_update_phase1", [Sample(*MP, SHAPE, SHAPE, SHAPE, low=0.1, differentiable=(), **LAMB)],
-        updates=("mean", "var"))
+        updates=("mean", "var"), like="weight32")
 def mp_lamb_update_phase1(weight, grad, mean, var, weight32, *, t: int, beta1: float = 0.9, beta2: float = 0.999,
                           epsilon: float = 1e-6, bias_correction: bool = True, wd: float, rescale_grad: float = 1.0,
                           clip_gradient: float = -1.0):
