@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from mxdl.ops import registry
@@ -97,7 +96,7 @@ def calls_of_rule(case: Case) -> Iterator[Case]:
     for op, inputs, attrs in calls:
         if not op.samples:
             typed = {name: value for name, value in attrs.items() if name in op.attributes}
-            arrays = [np.array(x) for x in inputs]
+            arrays = [x.detach().numpy().copy() for x in inputs]
             yield Case(op, Call(arrays, typed, attrs.get("training", case.call.training)), -1, case.op)
 
 
