@@ -115,6 +115,7 @@ class CachedOp:
             key += tuple((t.shape, t.dtype) for t in tensors)
         runner = self._runners.get(key)
         if runner is None:
+            self._lay_out(tensors)
             known = {n.name: TensorType(tuple(t.shape), DTYPE_NAMES[t.dtype])
                      for n, t in zip(self.graph.inputs, tensors, strict=True)} if self._needs_types else None
             nodes = [self.graph.inputs[i] for i in wrt]
@@ -122,6 +123,18 @@ class CachedOp:
                     else inference_plan(self.graph, training, known))
             runner = self._runners[key] = Runner(plan, self.flags["backend"])
         return runner
+
+    def _lay_out(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Keep the filters of planes in channels-last memory, which is how convolutions read them: once, here, and
+        not again in every call.  Same array, same values, other strides."""
+        position = {node: i for i, node in enumerate(self.graph.inputs)}
+        for node in self.graph.nodes:
+            if node.op is None or node.op.traits.layout != "spatial":
+                continue
+            for value in node.inputs[1:]:
+                tensor = tensors[position[value.node]] if value.node in position else None
+                if tensor is not None and tensor.dim() == 4 and tensor.is_contiguous():
+                    tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     def _write_back(runner: Runner, results: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]) -> None:
