@@ -4,10 +4,11 @@ Nothing here names an operator: a new entry is tested from the day it stands in 
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, wraps
 from typing import Any, NamedTuple
 
+import pytest
 import torch
 
 from mxdl.ops import registry
@@ -16,15 +17,16 @@ from tests.parity.kernels import Call, differentiable_inputs, forward, reserved,
 
 
 class Case(NamedTuple):
-    """A call and where it comes from.   sample: its index, or -1 for a call made by the rule of operator `source`."""
+    """A call of `op`: sample number `sample` of `source`, or a call that its gradient rule makes on that sample."""
 
     op: Operator
     call: Call
-    sample: int
     source: Operator
+    sample: int
 
     def __repr__(self) -> str:
-        return f"{self.op.name}-{self.sample}" if self.sample >= 0 else f"{self.op.name}-of-{self.source.name}"
+        made_by = "" if self.op is self.source else f"{self.op.name} in the gradient of "
+        return f"{made_by}{self.source.name} {self.source.samples[self.sample]}"
 
 
 class Traced(NamedTuple):
@@ -64,7 +66,7 @@ def has_float_outputs(op: Operator, call: Call) -> bool:
 
 @cache
 def sample_cases() -> tuple[Case, ...]:
-    return tuple(Case(op, call_of(op, i), i, op) for op in registry.all() for i in range(len(op.samples)))
+    return tuple(Case(op, call_of(op, i), op, i) for op in registry.all() for i in range(len(op.samples)))
 
 
 def head_gradients(outputs: list[torch.Tensor]) -> list[torch.Tensor | None]:
@@ -97,7 +99,8 @@ def calls_of_rule(case: Case) -> Iterator[Case]:
         if not op.samples:
             typed = {name: value for name, value in attrs.items() if name in op.attributes}
             arrays = [x.detach().numpy().copy() for x in inputs]
-            yield Case(op, Call(arrays, typed, attrs.get("training", case.call.training)), -1, case.op)
+            yield Case(op, Call(arrays, typed, attrs.get("training", case.call.training)), case.op,
+                       case.sample)
 
 
 @cache
@@ -118,3 +121,27 @@ def inner_cases() -> tuple[Case, ...]:
 
 def all_cases() -> tuple[Case, ...]:
     return sample_cases() + inner_cases()
+
+
+def for_each(cases: Iterable[Case]) -> Callable:
+    """Decorates test(case): one test an operator, which runs all its cases; a failure says which case it was.
+
+    A thousand cases cost less this way than a thousand tests.
+    """
+    groups: dict[Operator, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.op, []).append(case)
+
+    def decorate(test: Callable) -> Callable:
+        @pytest.mark.parametrize("op", groups, ids=lambda op: op.name)
+        @wraps(test, assigned=("__module__", "__name__", "__qualname__", "__doc__"), updated=())
+        def run(op):
+            for case in groups[op]:
+                try:
+                    test(case)
+                except Exception as error:
+                    error.add_note(f"on {case}")
+                    raise
+        del run.__wrapped__
+        return run
+    return decorate

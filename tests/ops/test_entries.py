@@ -11,7 +11,7 @@ from mxdl.errors import OperatorError
 from mxdl.ops import registry
 from mxdl.ops.attributes import attribute_text
 from mxdl.ops.operator import NotDifferentiable
-from tests.ops.calls import inner_cases, sample_cases
+from tests.ops.calls import for_each, inner_cases, sample_cases
 from tests.parity.kernels import forward, reserved, tensors
 
 # The registry may not lose entries: raise these when it grows.
@@ -61,7 +61,7 @@ def carries_gradient(case) -> bool:
     return any(out.requires_grad for out in outputs)
 
 
-@pytest.mark.parametrize("case", sample_cases(), ids=repr)
+@for_each(sample_cases())
 def test_attributes_as_mxnet_writes_them(case):
     """Attribute strings, as MXNet's files hold them, mean the same as the values."""
     texts = {name: attribute_text(value) for name, value in case.call.attrs.items()}
@@ -81,14 +81,14 @@ def test_no_surrogate_without_gradient(op):
     assert not op.surrogate
 
 
-@pytest.mark.parametrize("case", [c for c in sample_cases() if c.op.inputs_rule is not None], ids=repr)
+@for_each([c for c in sample_cases() if c.op.inputs_rule is not None])
 def test_inputs_in_use_are_a_choice_of_the_parameters(case):
     names = case.op.input_names(case.op.parse(case.call.attrs))
     assert len(names) == len(case.call.inputs)
     assert set(names) <= set(case.op.parameters)
 
 
-@pytest.mark.parametrize("case", sample_cases(), ids=repr)
+@for_each(sample_cases())
 def test_number_of_outputs_is_declared(case):
     attrs = case.op.parse(case.call.attrs)
     result = forward(case.op, case.call)
