@@ -32,7 +32,7 @@ def _(call):
     return [sum_to(call.douts[0], call.inputs[0]), None]
 
 
-@operator("broadcast_to", traits=Traits(recompute=CHEAP, view=True), aliases=("_npi_broadcast_to",),
+@operator("broadcast_to", traits=Traits(recompute=CHEAP, view=True),
           samples=[Sample((2, 1, 3), shape=(2, 4, 3)), Sample((1, 3), shape=(2, 0))])
 def broadcast_to(data, *, shape: tuple[int, ...] = ()):
     """data with axes of length 1 stretched to `shape`; 0 in `shape` keeps the length.  out: T[shape]"""

@@ -28,13 +28,20 @@ def check_dtypes(name: str, data) -> None:
                          "cast them to one")
 
 
-@operator("Concat", aliases=("concat", "_sparse_concat", "_npi_concatenate", "_rnn_param_concat"), traits=COPY,
+@operator("Concat", aliases=("concat", "_sparse_concat"), traits=COPY,
           samples=[Sample((2, 1), (2, 3)), Sample((2, 3), (1, 3), (4, 3), dim=0), Sample((2, 3, 1), (2, 3, 2), dim=-1),
                    Sample((2, 3))])
 def concat(*data, dim: int = 1):
     """The inputs one after the other along axis `dim`.  data: T[..., C_i, ...]   out: T[..., sum of C_i, ...]"""
     check_dtypes("Concat", data)
     return torch.cat(data, dim)
+
+
+@operator("_rnn_param_concat", aliases=("_npi_rnn_param_concat",), traits=COPY,
+          samples=[Sample((2,), (3,), dim=0)])
+def rnn_param_concat(*data, dim: int = 1):
+    """Concat, under the name that MXNet's recurrent layers give it.  data: T[..., C_i, ...]   out: T[..., C, ...]"""
+    return concat.kernel(*data, dim=dim)
 
 
 @operator("_backward_Concat", traits=Traits(recompute=CHEAP, view=True, shape_only=range(1, 1 << 30)), parity=None,
@@ -45,12 +52,13 @@ def concat_gradient(dout, *likes, dim: int, count: int):
 
 
 @concat.gradient
+@rnn_param_concat.gradient
 def _(call):
     grads = concat_gradient(call.douts[0], *call.inputs, dim=call.attrs["dim"], count=len(call.inputs))
     return list(grads) if len(call.inputs) > 1 else [grads]
 
 
-@operator("stack", aliases=("_npi_stack",), traits=COPY,
+@operator("stack", traits=COPY,
           samples=[Sample((2, 3), (2, 3)), Sample((2, 3), (2, 3), (2, 3), axis=1), Sample((2,), (2,), axis=-1),
                    Sample((2, 3))])
 def stack(*data, axis: int = 0):

@@ -26,14 +26,14 @@ def place(ctx: str) -> torch.device:
     return parse_context(ctx).torch_device
 
 
-@operator("_zeros", aliases=("_npi_zeros",), traits=CREATION, gradient=NOT_DIFFERENTIABLE,
+@operator("_zeros", traits=CREATION, gradient=NOT_DIFFERENTIABLE,
           samples=[Sample(shape=(2, 3)), Sample(shape=(2,), dtype="int32")])
 def zeros(*, shape: tuple[int, ...] = (), ctx: str = "", dtype: DType = "float32"):
     """An array of zeros.  out: dtype[shape]"""
     return torch.zeros(shape, dtype=torch_dtype(dtype), device=place(ctx))
 
 
-@operator("_ones", aliases=("_npi_ones",), traits=CREATION, gradient=NOT_DIFFERENTIABLE,
+@operator("_ones", traits=CREATION, gradient=NOT_DIFFERENTIABLE,
           samples=[Sample(shape=(2, 3)), Sample(shape=(2,), dtype="int32")])
 def ones(*, shape: tuple[int, ...] = (), ctx: str = "", dtype: DType = "float32"):
     """An array of ones.  out: dtype[shape]"""

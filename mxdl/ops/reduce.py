@@ -76,14 +76,15 @@ INTEGERS = Sample(((2, 3), "int32"), low=-5, high=9, axis=1)
 
 
 def sum_over(data: torch.Tensor, axes: tuple[int, ...], keepdims: bool) -> torch.Tensor:
-    return torch.sum(data, axes, keepdim=keepdims, dtype=data.dtype)
+    dtype = None if data.is_floating_point() else data.dtype  # torch widens integers
+    return torch.sum(data, axes, keepdim=keepdims, dtype=dtype)
 
 
 def mean_over(data: torch.Tensor, axes: tuple[int, ...], keepdims: bool) -> torch.Tensor:
     if data.is_floating_point():
         return torch.mean(data, axes, keepdim=keepdims)
     count = math.prod(data.shape[i] for i in axes)
-    return torch.div(sum_over(data, axes, keepdims), count, rounding_mode="trunc")
+    return torch.div(sum_over(data, axes, keepdims), max(count, 1), rounding_mode="trunc")
 
 
 def prod_over(data: torch.Tensor, axes: tuple[int, ...], keepdims: bool) -> torch.Tensor:

@@ -31,6 +31,11 @@ def reshape(data, *, shape: tuple[int, ...] = (), reverse: bool = False, target_
     target_shape, keep_highest: the form of old files; 0 infers, and keep_highest keeps the first axis.
     """
     if shape:
+        if min(shape) > 0:  # the usual call needs no reading of codes
+            try:
+                return data.reshape(shape)
+            except RuntimeError:
+                pass  # said again below, in mxdl's words
         return data.reshape(resolve(tuple(data.shape), shape, reverse))
     if target_shape:
         codes = [INFER if n == 0 else n for n in target_shape]
