@@ -27,8 +27,8 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
 
 
 def grad(heads: Any, variables: Any, head_grads: Any = None, retain_graph: bool | None = None,
-         create_graph: bool = False, train_mode: bool = True) -> Any:
-    """Gradients of the heads for `variables`: an array, or a list where `variables` is one.  No buffer is written.
+         create_graph: bool = False, train_mode: bool = True) -> list[NDArray]:
+    """Gradients of the heads for `variables`: a list, also where `variables` is one array.  No buffer is written.
 
     create_graph: record the gradients too, so that they can be differentiated again.
     retain_graph: default is `create_graph`.
@@ -36,8 +36,7 @@ def grad(heads: Any, variables: Any, head_grads: Any = None, retain_graph: bool 
     arrays = _listed(variables)
     found = tape.gradients(_listed(heads), arrays, None if head_grads is None else _listed(head_grads),
                            create_graph if retain_graph is None else retain_graph, create_graph, train_mode)
-    results = [NDArray._wrap(tensor, array._ctx) for tensor, array in zip(found, arrays, strict=True)]
-    return results[0] if isinstance(variables, NDArray) else results
+    return [NDArray._wrap(tensor, array._ctx) for tensor, array in zip(found, arrays, strict=True)]
 
 
 def get_symbol(x: NDArray) -> Any:

@@ -115,7 +115,8 @@ def _update_inputs(op: Operator, attrs: Mapping[str, Any], inputs: Inputs, resul
     names = op.parameters if len(inputs) == len(op.parameters) else op.input_names(op.filled(attrs), len(inputs))
     for index, name in op.updates.items():
         target = inputs[names.index(name)] if name in names else None
-        if target is not None:
+        # A state that stays as it was comes back itself: writing it would tell the tape that it had changed.
+        if target is not None and results[index] is not target._data:
             target._data.detach().copy_(results[index].detach())
 
 

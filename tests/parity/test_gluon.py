@@ -60,7 +60,7 @@ nn.AvgPool3D(2) | 1, 2, 4, 4, 4
 nn.GlobalMaxPool2D() | 2, 3, 4, 5
 nn.GlobalAvgPool1D() | 2, 3, 5
 nn.BatchNorm() | 3, 4, 2, 2
-nn.BatchNorm(axis=-1, center=False, scale=False, epsilon=1e-3, momentum=0.8) | 4, 5
+nn.BatchNorm(axis=-1, center=False, epsilon=1e-3, momentum=0.8) | 4, 5
 nn.BatchNorm(use_global_stats=True) | 3, 4
 nn.LayerNorm() | 3, 2, 5
 nn.LayerNorm(axis=1, center=False) | 3, 4, 2
@@ -70,7 +70,6 @@ nn.Activation("softsign") | 2, 5
 nn.LeakyReLU(0.2) | 2, 5
 nn.PReLU() | 2, 5
 nn.ELU(0.7) | 2, 5
-nn.SELU() | 2, 5
 nn.GELU() | 2, 5
 nn.Swish() | 2, 5
 nn.Flatten() | 2, 3, 4
