@@ -1,7 +1,9 @@
 """The DataLoader: batches of a dataset, made in this process, by threads or by worker processes."""
 from __future__ import annotations
 
+import gc
 import random as python_random
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,6 +65,7 @@ class DataLoader:
         self._pinned = cpu_pinned(pin_device_id) if pin_memory else None
         self._workers: torch.utils.data.DataLoader | None = None
         self._workers_are_busy = False
+        self._stop: weakref.finalize | None = None
 
     def __len__(self) -> int:
         return len(self._batch_sampler)
@@ -101,23 +104,33 @@ class DataLoader:
             raise MXNetError(_too_slow(self._timeout)) from None
 
     def _made_by_processes(self) -> Iterator[Any]:
-        """Batches of the worker processes; a pass inside another pass has workers of its own."""
+        """Batches of the worker processes, which stay for the next pass; a pass within a pass has its own."""
         shared = not self._workers_are_busy
-        if shared and self._workers is None:
-            self._workers = self._start(stay=True)
-        workers = self._workers if shared else self._start(stay=False)
-        self._workers_are_busy |= shared
+        if shared:
+            self._workers_are_busy = True
+            self._workers = self._workers or self._start(stay=True)
+        batches = iter(self._workers if shared else self._start(stay=False))
+        if shared and self._stop is None:
+            # holds the iterator until this loader goes: collected in a cycle, its queues might go before it
+            self._stop = weakref.finalize(self, batches._shutdown_workers)
         try:
-            yield from workers
-        except RuntimeError as error:
+            yield from batches
+        except Exception as error:
             explained = self._explain(error)
             if explained is None:
-                raise
-            self._workers = None
-            raise MXNetError(explained) from error
+                # torch's frames hold the exception that they raise: a cycle that would keep the workers alive
+                raise error.with_traceback(None) from None
+            for worker in batches._workers:
+                worker.terminate()      # one that sleeps or hangs would not listen
+            if shared:
+                self._stop()
+                self._workers = self._stop = None
+            raise MXNetError(explained) from None
         finally:
             if shared:
                 self._workers_are_busy = False
+            else:
+                batches._shutdown_workers()
 
     def _start(self, stay: bool) -> torch.utils.data.DataLoader:
         seeds = torch.Generator()
@@ -125,9 +138,9 @@ class DataLoader:
         return torch.utils.data.DataLoader(
             self._dataset, batch_sampler=self._batch_sampler, collate_fn=Sendable(self._batchify_fn),
             num_workers=self._num_workers, prefetch_factor=-(-self._prefetch // self._num_workers),
-            timeout=self._timeout, worker_init_fn=_seed_worker, generator=seeds, persistent_workers=stay)
+            timeout=self._timeout, worker_init_fn=_begin_worker, generator=seeds, persistent_workers=stay)
 
-    def _explain(self, error: RuntimeError) -> str | None:
+    def _explain(self, error: Exception) -> str | None:
         """What to say where the workers, not the dataset, are at fault."""
         if "DataLoader timed out" in str(error):
             return _too_slow(self._timeout)
@@ -153,8 +166,9 @@ def _too_slow(timeout: float) -> str:
             "see what the dataset waits for")
 
 
-def _seed_worker(_number: int) -> None:
-    """Each worker draws other numbers, which follow from the loader's seed."""
+def _begin_worker(_number: int) -> None:
+    """Each worker draws other numbers, which follow from the loader's seed, and leaves its parent's garbage alone."""
+    gc.freeze()     # finalizers of what was inherited, other loaders above all, belong to the parent
     seed = torch.initial_seed()
     random.seed(seed)
     np.random.seed(seed % 2 ** 32)
