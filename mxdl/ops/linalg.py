@@ -142,7 +142,7 @@ def inverse(A):
     return torch.linalg.inv(A)
 
 
-@operator("_linalg_det", aliases=("linalg_det", "_npi_det"), traits=PRODUCT,
+@operator("_linalg_det", aliases=("linalg_det", "_npi_det"), traits=PRODUCT, mxnet_outputs=3,
           samples=[Sample(matrices(*POSITIVE), resizable=False),
                    Sample(matrices(LOWER, POSITIVE), resizable=False)])
 def det(A):
@@ -150,7 +150,7 @@ def det(A):
     return at_least_one_axis(torch.linalg.det(A))
 
 
-@operator("_linalg_slogdet", aliases=("linalg_slogdet", "_npi_slogdet"), traits=PRODUCT, num_outputs=2,
+@operator("_linalg_slogdet", aliases=("linalg_slogdet", "_npi_slogdet"), traits=PRODUCT, num_outputs=2, mxnet_outputs=4,
           samples=[Sample(matrices(*POSITIVE), resizable=False),
                    Sample(matrices(LOWER, POSITIVE), resizable=False)])
 def slogdet(A):

@@ -14,7 +14,7 @@ from .traits import CHEAP, Traits
 COPY = Traits(recompute=CHEAP)
 
 
-@operator("sort", aliases=("_npi_sort",), traits=COPY,
+@operator("sort", aliases=("_npi_sort",), traits=COPY, mxnet_outputs=2,
           samples=[Sample((2, 5), axis=-1), Sample((3, 4), axis=0, is_ascend=False),
                    Sample((2, 3), axis=None, parity="MXNet has no gradient where axis is None"),
                    Sample(((2, 5), "int32"), low=-5, high=9)])
@@ -34,6 +34,7 @@ def argsort(data, *, axis: int | None = -1, is_ascend: bool = True, dtype: DType
 
 
 @operator("topk", aliases=("_npx_topk",), traits=COPY, num_outputs=lambda attrs: 2 if attrs["ret_typ"] == "both" else 1,
+          mxnet_outputs=lambda attrs: 2 if attrs["ret_typ"] in ("both", "value") else 1,
           samples=[Sample((2, 5), k=2), Sample((2, 5), k=2, ret_typ="value"), Sample((2, 5), k=3, ret_typ="mask"),
                    Sample((3, 4), k=2, axis=0, ret_typ="both", is_ascend=True, dtype="int32"),
                    Sample((2, 5), k=0, ret_typ="value"), Sample((2, 3), k=2, axis=None, ret_typ="both"),

@@ -6,7 +6,7 @@ import pytest
 
 import mxdl as mx
 from mxdl.errors import MXNetError
-from tests.module.batches import Batches, blobs, classifier
+from tests.module.batches import Batches, Waves, blobs, classifier
 
 
 def bag_of_words(length):
@@ -29,7 +29,7 @@ def sentences(length, size=4, seed=0):
 def test_buckets_share_parameters_and_optimizer():
     module = mx.mod.BucketingModule(bag_of_words, default_bucket_key=6)
     module.bind([("data", (4, 6))], [("softmax_label", (4,))])
-    module.init_params(mx.init.Xavier())
+    module.init_params(Waves())
     module.init_optimizer(optimizer_params={"learning_rate": 1.0})
     metric = mx.metric.create("acc")
     for step in range(40):
@@ -49,7 +49,7 @@ def test_buckets_share_parameters_and_optimizer():
 def test_bucketing_checkpoints(tmp_path):
     module = mx.mod.BucketingModule(bag_of_words, default_bucket_key=6)
     module.bind([("data", (4, 6))], [("softmax_label", (4,))])
-    module.init_params(mx.init.Xavier())
+    module.init_params(Waves())
     module.forward(sentences(3), is_train=False)
     expected = module.get_outputs()[0].asnumpy()
     module.save_checkpoint(str(tmp_path / "b"), 1)
@@ -67,7 +67,7 @@ def test_modules_in_a_row_learn_like_one():
     row = mx.mod.SequentialModule()
     row.add(mx.mod.Module(first, label_names=None))
     row.add(mx.mod.Module(last, data_names=["hidden"]), take_labels=True, auto_wiring=True)
-    row.fit(Batches(data, label, 32), num_epoch=3, initializer=mx.init.Xavier(),
+    row.fit(Batches(data, label, 32), num_epoch=3, initializer=Waves(),
             optimizer_params={"learning_rate": 0.1})
     assert dict(row.score(Batches(data, label, 32), "acc"))["accuracy"] > 0.95
     assert sorted(row.get_params()[0]) == ["fc1_bias", "fc1_weight", "fc2_bias", "fc2_weight"]
@@ -90,7 +90,7 @@ def test_a_loss_written_in_python():
     row = mx.mod.SequentialModule()
     row.add(mx.mod.Module(net, label_names=None))
     row.add(mx.mod.PythonLossModule(grad_func=gradient), take_labels=True, auto_wiring=True)
-    row.fit(Batches(data, label, 32), num_epoch=5, initializer=mx.init.Xavier(),
+    row.fit(Batches(data, label, 32), num_epoch=5, initializer=Waves(),
             optimizer_params={"learning_rate": 0.5})
     assert dict(row.score(Batches(data, label, 32), "acc"))["accuracy"] > 0.9
     with pytest.raises(MXNetError, match="takes no gradients"):
@@ -114,4 +114,4 @@ def test_two_parameters_of_one_name_in_a_row():
                 auto_wiring=True)
     row.bind([("data", (2, 8))])
     with pytest.raises(ValueError, match="modules 0 and 1 both have a parameter 'fc_"):
-        row.init_params()
+        row.init_params(Waves())
