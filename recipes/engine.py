@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import mxdl as mx
 from mxdl.errors import DeviceError, MXNetError
@@ -67,6 +68,8 @@ def example_inputs(task: Task, device) -> list:
 
 def make_net(task: Task, train: Train, devices: list, weights: Path | None = None):
     """The task's net on its devices: every parameter made (or loaded), and hybridized if the recipe says so."""
+    if train.threads:
+        torch.set_num_threads(train.threads)
     seed_everything(task.recipe.seed)
     net = task.build()
     if weights:

@@ -30,6 +30,7 @@ class Train:
     epochs: Positive = key(10, "passes over the training data")
     batch_size: Positive = key(64, "examples (or parallel text streams) a step, over all devices together")
     devices: list[Device] = key(("auto",), "cpu, gpu(0), ...; auto is the first GPU where there is one, otherwise cpu")
+    threads: Annotated[int, Range(at_least=0)] = key(0, "CPU threads; 0 leaves the number to OMP_NUM_THREADS")
     hybridize: bool = key(True, "trace the net into a graph and run that")
     mirror: bool | Literal["sqrt"] = key(
         False, "memory mirroring: true recomputes cheap operators in the backward pass, sqrt whole segments")
