@@ -77,16 +77,20 @@ def pooling(data, *, kernel: tuple[int, ...] = (), pool_type: PoolType = "max", 
 @pooling.gradient
 def _(call):
     attrs = {name: value for name, value in call.attrs.items() if name in pooling.attributes}
-    saved = {"max": call.outputs[1:], "lp": call.outputs[:1]}.get(attrs["pool_type"], ())
-    return [pooling_backward(call.douts[0], call.inputs[0], *saved, **attrs)]
+    data, (out, *places) = call.inputs[0], call.outputs
+    if attrs["pool_type"] == "lp":
+        return [lp_pooling_backward(call.douts[0], data, out, **attrs)]
+    return [pooling_backward(call.douts[0], data, *(places if attrs["pool_type"] == "max" else ()), **attrs)]
 
 
-@operator("_backward_Pooling", traits=Traits(recompute=CHEAP, layout="spatial"), parity=None)
-def pooling_backward(dout, data, saved=None, *, kernel: tuple[int, ...] = (), pool_type: PoolType = "max",
-                     global_pool: bool = False, pooling_convention: Convention = "valid",
-                     stride: tuple[int, ...] = (), pad: tuple[int, ...] = (), p_value: int | None = None,
-                     count_include_pad: bool | None = None, layout: str | None = None):
-    """Gradient of Pooling by its data.  saved: the places of the maxima (max) or the output (lp)."""
+def _gradient(dout, data, saved=None, *, kernel: tuple[int, ...] = (), pool_type: PoolType = "max",
+              global_pool: bool = False, pooling_convention: Convention = "valid", stride: tuple[int, ...] = (),
+              pad: tuple[int, ...] = (), p_value: int | None = None, count_include_pad: bool | None = None,
+              layout: str | None = None):
+    """Gradient of Pooling by its data, of which only lp needs more than the shape.
+
+    saved: the places of the maxima (max) or the output (lp).
+    """
     last = is_channels_last(layout)
     if last:
         dout, data = channels_first(dout), channels_first(data)
@@ -94,12 +98,26 @@ def pooling_backward(dout, data, saved=None, *, kernel: tuple[int, ...] = (), po
     windows = _windows(data.shape[2:], kernel, stride, pad, pooling_convention, global_pool)
     dout = windows.to_planes(dout)
     saved = None if saved is None else windows.to_planes(saved)
-    padded = _padded(data, windows, pool_type)
+    padded = _in_format_of(dout, _padded(data, windows, pool_type))
     grad = windows.from_planes(_backward(dout, padded, saved, windows, pool_type, p_value, count_include_pad))
     if windows.margins:
         for axis, (left, _) in enumerate(windows.margins, 2):
             grad = grad.narrow(axis, left, data.shape[axis])
     return channels_last(grad) if last else grad
+
+
+pooling_backward = operator("_backward_Pooling", traits=Traits(recompute=CHEAP, layout="spatial", shape_only=(1,)),
+                            parity=None)(_gradient)
+lp_pooling_backward = operator("_backward_lp_Pooling", traits=Traits(recompute=CHEAP, layout="spatial"),
+                               parity=None)(_gradient)
+
+
+def _in_format_of(dout: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """x; or, where x stands for a shape only (strides 0), memory of that shape in dout's format, never filled."""
+    kind = torch.channels_last if dout.dim() == 4 else torch.channels_last_3d
+    if not any(x.stride()) and dout.is_contiguous(memory_format=kind) and not dout.is_contiguous():
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=kind)
+    return x
 
 
 class Windows(NamedTuple):

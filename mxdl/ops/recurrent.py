@@ -23,7 +23,7 @@ from .samples import Sample
 from .traits import COSTLY, Traits
 
 Mode = Literal["gru", "lstm", "rnn_relu", "rnn_tanh"]
-_COSTLY = Traits(recompute=COSTLY)
+_COSTLY = Traits(recompute=COSTLY, opaque=True)
 _GPU_ONLY = "MXNet reads sequence_length on GPUs only"
 
 
@@ -51,7 +51,9 @@ def _num_outputs(attrs):
                           state_size=3, num_layers=1, mode="gru", bidirectional=True, state_outputs=True,
                           use_sequence_length=True, training=True, differentiable=(0, 1, 2), parity=_GPU_ONLY),
                    Sample((3, 2, 5), (4 * (5 + 4 + 2) + 4 * (4 + 4 + 2),), (2, 2, 4), state_size=4, num_layers=2,
-                          mode="rnn_tanh", training=True)])
+                          mode="rnn_tanh", training=True),
+                   Sample((3, 2, 5), (4 * (5 + 4 + 2) + 4 * (4 + 4 + 2),), (2, 2, 4), state_size=4, num_layers=2,
+                          mode="rnn_relu", p=0.5, training=True, parity="the random draws are mxdl's own")])
 def rnn(data, parameters, state, state_cell=None, sequence_length=None, *, state_size: int, num_layers: int,
         bidirectional: bool = False, mode: Mode, p: float = 0.0, state_outputs: bool = False,
         projection_size: int | None = None, lstm_state_clip_min: float | None = None,

@@ -53,9 +53,9 @@ class OneDNN:
                  saved: torch.Tensor, dout: torch.Tensor, dend: State, grads: Weights) -> tuple[torch.Tensor, State]:
         if x.device.type == "meta":
             return torch.empty_like(x), (torch.empty_like(start[0]), torch.empty_like(start[0]))
-        tensors = [part.contiguous() for part in (x, *weights, *start, out, *end, dout, *dend)]
-        dx, *dweights, dh, dc = _aten.mkldnn_rnn_layer_backward(*tensors, run.reverse, _LSTM, out.shape[2], 1, True,
-                                                                True, False, [], False, saved)
+        tensors = [part.contiguous() for part in (x, *weights, *start, out, *end, dout, *dend, saved)]
+        dx, *dweights, dh, dc = _aten.mkldnn_rnn_layer_backward(
+            *tensors[:-1], run.reverse, _LSTM, out.shape[2], 1, True, True, False, [], False, tensors[-1])
         for grad, dweight in zip(grads, dweights, strict=True):
             grad.copy_(dweight)
         return dx, (dh, dc)
@@ -68,9 +68,9 @@ def _workspace_bytes(steps: int, batch: int, width: int, size: int) -> int:
         two, four = (_workspace_bytes(n, batch, width, size) for n in (2, 4))
         return two + (four - two) // 2 * (steps - 2)
     gates = 4 * size
-    weights = Weights(*(torch.zeros(shape) for shape in ((gates, width), (gates, size), (gates,), (gates,))))
-    state = torch.zeros(batch, size), torch.zeros(batch, size)
-    return OneDNN.forward(Run("lstm"), torch.zeros(steps, batch, width), weights, state, True)[2].numel()
+    shapes = ((gates, width), (gates, size), (gates,), (gates,), (steps, batch, width), (batch, size), (batch, size))
+    *weights, x, h, c = (torch.zeros(shape, device="cpu") for shape in shapes)
+    return OneDNN.forward(Run("lstm"), x, Weights(*weights), (h, c), True)[2].numel()
 
 
 class CuDNN:

@@ -29,6 +29,7 @@ class Traits:
     commutative: the two inputs may be exchanged.
     identity: of the attributes with defaults (and `training`), whether the output is the first input unchanged.
     shape_only: inputs of which only shape and dtype matter, so nobody needs to keep their values.
+    opaque: hidden uint8 outputs are a library's own notes for the gradient: equal calls may give unequal bits there.
     dynamic: the output's shape depends on the inputs' values, so it is known only when the operator has run.
     """
 
@@ -41,4 +42,5 @@ class Traits:
     commutative: bool = False
     identity: Callable[[Mapping[str, Any]], bool] | None = None
     shape_only: Container[int] = ()
+    opaque: bool = False
     dynamic: bool = False

@@ -16,7 +16,8 @@ CASES = all_cases()
 def run(op, inputs: list[torch.Tensor], call: Call) -> list[torch.Tensor]:
     with torch.no_grad():
         outputs = op.bind(op.parse(call.attrs))(*inputs, **reserved(op, call))
-    return list(outputs) if isinstance(outputs, tuple) else [outputs]
+    outputs = list(outputs) if isinstance(outputs, tuple) else [outputs]
+    return [torch.zeros_like(x) if op.traits.opaque and x.dtype is torch.uint8 else x for x in outputs]
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -56,6 +56,8 @@ def agrees_in(dtype: str, case: Case, tolerance: float) -> None:
     cast = [a.astype(dtype) if a.dtype == np.float32 else a for a in case.call.inputs]
     found = forward(case.op, case.call._replace(inputs=cast)).outputs
     for a, b in zip(expected, found, strict=True):
+        if case.op.traits.opaque and a.dtype is torch.uint8:
+            continue
         assert b.shape == a.shape
         if a.dtype is torch.float32:
             assert b.dtype in (torch.float32, getattr(torch, dtype))
