@@ -13,7 +13,7 @@ from ..ndarray.ndarray import NDArray
 from ..passes.pipeline import Plan, inference_plan, training_plan
 from ..random import reserve
 from ..types import DTYPE_NAMES, TensorType
-from . import inductor
+from .inductor import CompiledProgram
 from .program import Program
 
 #: flags of ``hybridize``.  static_alloc, static_shape, inline_limit and the bulk sizes are MXNet's hints to its own
@@ -27,27 +27,33 @@ FLAGS: Mapping[str, Any] = {
 class Runner:
     """The programs of one way to run a graph: training or not, with gradients of `wrt` or without."""
 
-    __slots__ = ("backward", "forward", "num_outputs", "plan", "saved_inputs", "updated", "wrt")
+    __slots__ = ("_taped", "backward", "forward", "num_outputs", "plan", "saved_inputs", "updated", "wrt")
 
     def __init__(self, plan: Plan, backend: str | None):
         inputs = [Value(node, 0) for node in plan.inputs]
         position = {node: i for i, node in enumerate(plan.inputs)}
         self.plan = plan
+        self._taped: Program | None = None
         self.num_outputs = len(plan.outputs)
         self.updated = [position[node] for node in plan.updated]
         self.wrt = [position[node] for node in plan.wrt]
         variables = _variables_read(plan)
         self.saved_inputs = [position[node] for node in variables]
-        compiled = inductor.wrap if backend == "inductor" else _as_it_is
-        self.forward = compiled(Program([*plan.outputs, *plan.updates, *plan.saved], inputs))
+        def program(outputs: Sequence[Value], given: Sequence[Value]):
+            return CompiledProgram(outputs, given) if backend == "inductor" else Program(outputs, given)
+
+        self.forward = program([*plan.outputs, *plan.updates, *plan.saved], inputs)
         self.backward = None
         if plan.wrt:
             given = [v for v in plan.grads if v is not None]
-            self.backward = compiled(Program(given, [*plan.heads, *plan.saved, *(Value(n, 0) for n in variables)]))
+            self.backward = program(given, [*plan.heads, *plan.saved, *(Value(n, 0) for n in variables)])
 
-
-def _as_it_is(program: Program) -> Program:
-    return program
+    @property
+    def taped(self) -> Program:
+        """The outputs by kernels that overwrite nothing, so that torch's tape can follow them."""
+        if self._taped is None:
+            self._taped = Program(self.plan.outputs, [Value(node, 0) for node in self.plan.inputs], in_place=False)
+        return self._taped
 
 
 def _variables_read(plan: Plan) -> list[Node]:
@@ -188,7 +194,7 @@ def _merge_inputs(saved: Sequence[torch.Tensor], written: Mapping[int, torch.Ten
 def _differentiable_backward(runner: Runner, tensors: Sequence[torch.Tensor], seeds: Sequence[int],
                              douts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Gradients that can be differentiated again (create_graph): the forward kernels once more under torch's tape."""
-    outputs = runner.forward.run(list(tensors), seeds)[:runner.num_outputs]
+    outputs = runner.taped.run(list(tensors), seeds)
     pairs = [(o, d) for o, d in zip(outputs, douts, strict=True) if o.requires_grad]
     wanted = [tensors[p] for p, v in zip(runner.wrt, runner.plan.grads, strict=True) if v is not None]
     grads = torch.autograd.grad([o for o, _ in pairs], wanted, [d for _, d in pairs], create_graph=True,

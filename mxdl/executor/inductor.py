@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from ..errors import NotBuiltError
+from ..graph import Value
 from .program import Program
 
 
@@ -14,7 +15,8 @@ class CompiledProgram:
 
     __slots__ = ("_function", "inputs", "outputs", "steps")
 
-    def __init__(self, program: Program):
+    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value]):
+        program = Program(outputs, inputs, in_place=False)
         random = [step.node for step in program.steps if step.seed >= 0]
         if random:
             raise NotBuiltError(f"hybridize(backend='inductor'): operators that draw random numbers are not built "
@@ -30,7 +32,3 @@ class CompiledProgram:
         results = self._function(*tensors)
         tensors.clear()
         return list(results)
-
-
-def wrap(program: Program) -> CompiledProgram:
-    return CompiledProgram(program)

@@ -33,6 +33,14 @@ def activation(data, *, act_type: ActType):
     return _ACTIVATIONS[act_type](data)
 
 
+_IN_PLACE_ACTIVATIONS = {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
+
+
+@activation.in_place
+def _(data, *, act_type: ActType):
+    return _IN_PLACE_ACTIVATIONS.get(act_type, _ACTIVATIONS[act_type])(data)
+
+
 @activation.gradient
 def _(call):
     return [activation_backward(call.douts[0], call.outputs[0], act_type=call.attrs["act_type"])]
@@ -41,6 +49,13 @@ def _(call):
 @operator("_backward_Activation", traits=Traits(recompute=CHEAP, elementwise=True, inplace=((0, 0),)), parity=None)
 def activation_backward(dout, out, *, act_type: ActType):
     """Gradient of Activation by its output."""
+    return _FROM_OUTPUT[act_type](dout, out)
+
+
+@activation_backward.in_place
+def _(dout, out, *, act_type: ActType):
+    if act_type == "relu":
+        return _aten.threshold_backward.grad_input(dout, out, 0, grad_input=dout)
     return _FROM_OUTPUT[act_type](dout, out)
 
 

@@ -52,7 +52,8 @@ def dout_of(call):
 add: Pair = binary(
     "elemwise_add", "broadcast_add", torch.add, "lhs + rhs", commutative=True, gradients=(dout_of, dout_of),
     same_aliases=("_plus", "_Plus", "_add", "_sparse_elemwise_add"),
-    broadcast_aliases=("broadcast_plus", "_sparse_broadcast_add", "_sparse_broadcast_plus"), c="x + y")
+    broadcast_aliases=("broadcast_plus", "_sparse_broadcast_add", "_sparse_broadcast_plus"), c="x + y",
+    in_place=torch.Tensor.add_)
 subtract: Pair = binary(
     "elemwise_sub", "broadcast_sub", torch.sub, "lhs - rhs",
     gradients=(dout_of, lambda call: negative(dout_of(call))),

@@ -141,6 +141,15 @@ def add_n(*args):
     return total
 
 
+@add_n.in_place
+def _(*args):
+    if len(args) == 1 or any(x.shape != args[0].shape or x.dtype is not args[0].dtype for x in args):
+        return add_n.kernel(*args)
+    for x in args[1:]:
+        args[0].add_(x)
+    return args[0]
+
+
 add_n.complete(equal_shapes)
 add_n.gradient(lambda call: [call.douts[0]] * len(call.inputs))
 

@@ -64,7 +64,7 @@ negative: Operator = unary("negative", torch.neg, "-data", gradient=lambda dout:
 
 # -- activations
 unary("relu", torch.relu, "max(data, 0)", from_output=lambda dout, out: aten.threshold_backward(dout, out, 0),
-      sparse=True, aliases=("_npx_relu",), c="x > 0.0f ? x : 0.0f")
+      sparse=True, aliases=("_npx_relu",), c="x > 0.0f ? x : 0.0f", in_place=torch.relu_)
 unary("sigmoid", torch.sigmoid, "1 / (1 + exp(-data))", from_output=lambda dout, out: aten.sigmoid_backward(dout, out),
       sparse=True, aliases=("_npx_sigmoid",), c="1.0f / (1.0f + expf(-x))")
 unary("softsign", torch.nn.functional.softsign, "data / (1 + |data|)",

@@ -22,12 +22,14 @@ Kernel = Callable[..., torch.Tensor]
 def unary(name: str, function: Kernel, formula: str, *, from_data: Kernel | None = None,
           from_output: Kernel | None = None, gradient: Callable | NotDifferentiable | None = None,
           aliases: Sequence[str] = (), sparse: bool = False, low: float = -1.0, high: float = 1.0,
-          c: str | None = None, parity: str | None = "", tolerance: float | None = None) -> Operator:
+          c: str | None = None, parity: str | None = "", tolerance: float | None = None,
+          in_place: Kernel | None = None) -> Operator:
     """Register the elementwise operator out = function(data); integers are computed in float32 and truncated back.
 
     The gradient is one of: from_data(dout, data) or from_output(dout, out), torch functions that become the operator
     `_backward_NAME`; gradient(dout), written in operators; NOT_DIFFERENTIABLE; without it, autograd of `function`.
     sparse: MXNet also knows the name `_sparse_NAME`.   c: the C expression of x for the single-file build.
+    in_place: torch's function that overwrites its input.
     """
     def kernel(data: torch.Tensor):
         if data.is_floating_point():
@@ -38,6 +40,8 @@ def unary(name: str, function: Kernel, formula: str, *, from_data: Kernel | None
         aliases = (*aliases, f"_sparse_{name}")
     samples = [Sample((2, 3), low=low, high=high, tolerance=tolerance)]
     op = registry.add(Operator(name, kernel, aliases=aliases, traits=ELEMENTWISE, parity=parity, samples=samples))
+    if in_place is not None:
+        op.in_place(lambda data: in_place(data) if data.is_floating_point() else kernel(data))
     if isinstance(gradient, NotDifferentiable):
         op.gradient_rule = NOT_DIFFERENTIABLE
     elif gradient is not None:
@@ -69,11 +73,12 @@ class Pair(NamedTuple):
 def binary(same: str, broadcast: str, function: Kernel, formula: str, *,
            gradients: tuple[Callable, Callable] | NotDifferentiable | None = None, commutative: bool = False,
            same_aliases: Sequence[str] = (), broadcast_aliases: Sequence[str] = (),
-           low: float = -1.0, high: float = 1.0, c: str | None = None) -> Pair:
+           low: float = -1.0, high: float = 1.0, c: str | None = None, in_place: Kernel | None = None) -> Pair:
     """Register out = function(lhs, rhs) twice: `same` for equal shapes, `broadcast` with broadcasting.
 
     function: takes tensors of one dtype and keeps it, whatever it is.
     gradients: (dlhs, drhs), each f(call) -> the gradient in the output's shape, written in operators.
+    in_place: torch's function that overwrites lhs.
     """
     def same_kernel(lhs: torch.Tensor, rhs: torch.Tensor):
         if lhs.dtype is not rhs.dtype or lhs.shape != rhs.shape:
@@ -98,6 +103,12 @@ def binary(same: str, broadcast: str, function: Kernel, formula: str, *,
         registry.add(Operator(same, same_kernel, aliases=same_aliases, traits=traits, samples=[equal, ints])),
         registry.add(Operator(broadcast, broadcast_kernel, aliases=broadcast_aliases, traits=traits,
                               samples=[equal, *stretched, ints])))
+    if in_place is not None:
+        def overwrite(lhs: torch.Tensor, rhs: torch.Tensor):
+            fits = lhs.dtype is rhs.dtype and torch.broadcast_shapes(lhs.shape, rhs.shape) == lhs.shape
+            return in_place(lhs, rhs) if fits else broadcast_kernel(lhs, rhs)
+        pair.same.in_place(overwrite)
+        pair.broadcast.in_place(overwrite)
     pair.same.complete(equal_shapes)
     if isinstance(gradients, NotDifferentiable):
         pair.same.gradient_rule = pair.broadcast.gradient_rule = NOT_DIFFERENTIABLE

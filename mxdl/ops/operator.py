@@ -96,6 +96,7 @@ class Operator:
         self.surrogate = False
         self.complete_rule: Callable | None = None
         self.inputs_rule: Callable[[Mapping], Sequence[str]] | None = None
+        self.in_place_kernel: Callable | None = None
         self.infer_rule: Callable | None = None
         self.affine_rule: Callable | None = None
         self.absorb_rule: Callable | None = None
@@ -145,6 +146,12 @@ class Operator:
         """Set `rule(attrs with defaults) -> names of the inputs in use` where attributes switch inputs on and off."""
         self.inputs_rule = rule
         return rule
+
+    def in_place(self, kernel: Callable) -> Callable:
+        """Set a kernel of the same signature that may overwrite the first input (trait `inplace` (0, 0)); programs call
+        it where nothing else reads that input."""
+        self.in_place_kernel = kernel
+        return kernel
 
     def infer(self, rule: Callable) -> Callable:
         """Set `rule(input types, attrs with defaults) -> output types` where the body cannot run on meta tensors."""
@@ -224,9 +231,11 @@ class Operator:
         return ["output"] if n == 1 else [f"output{i}" for i in range(n)]
 
     # -- running ----------------------------------------------------------------------------------------------
-    def bind(self, attrs: Mapping[str, Any]) -> Callable:
-        """The kernel with its attributes set: a function of the inputs in use (and of `training`, `seed`)."""
-        kernel = functools.partial(self.kernel, **attrs) if attrs else self.kernel
+    def bind(self, attrs: Mapping[str, Any], overwrite: bool = False) -> Callable:
+        """The kernel with its attributes set: a function of the inputs in use (and of `training`, `seed`).
+        overwrite: the kernel that may write into the first input, where there is one."""
+        kernel = self.in_place_kernel if overwrite and self.in_place_kernel is not None else self.kernel
+        kernel = functools.partial(kernel, **attrs) if attrs else kernel
         if self.variadic or self.inputs_rule is None:
             return kernel
         names = self.input_names(attrs)

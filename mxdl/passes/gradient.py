@@ -18,14 +18,14 @@ def gradient(graph: Graph, heads: Sequence[Value | None], wrt: Collection[Node])
     Returns a value for each variable that a gradient reaches; one that is missing has a zero gradient.
     """
     needing = _needing(graph, set(wrt))
-    douts: dict[Value, list[Value]] = {}
+    douts: dict[Value, Value] = {}
     for output, head in zip(graph.outputs, heads, strict=True):
         if head is not None and output.node in needing:
-            douts.setdefault(output, []).append(head)
+            _add(douts, output, head)
     for node in reversed(running_order(graph)):
         if node.op is not None and node in needing:
             _step_back(node, needing, douts)
-    return {node: _total(douts, Value(node, 0)) for node in wrt if Value(node, 0) in douts}
+    return {node: douts[Value(node, 0)] for node in wrt if Value(node, 0) in douts}
 
 
 def _needing(graph: Graph, wrt: set[Node]) -> set[Node]:
@@ -37,16 +37,16 @@ def _needing(graph: Graph, wrt: set[Node]) -> set[Node]:
     return needing
 
 
-def _step_back(node: Node, needing: set[Node], douts: dict[Value, list[Value]]) -> None:
+def _step_back(node: Node, needing: set[Node], douts: dict[Value, Value]) -> None:
     outputs = tuple(Value(node, i) for i in range(node.num_outputs))
-    given = tuple(_total(douts, v) if v in douts else None for v in outputs)
+    given = tuple(douts.get(v) for v in outputs)
     if all(d is None for d in given):
         return
     needs = tuple(v.node in needing for v in node.inputs)
     dinputs = node_gradient(node, outputs, given, needs)
     for value, need, dinput in zip(node.inputs, needs, dinputs, strict=True):
         if need and dinput is not None:
-            douts.setdefault(value, []).append(dinput)
+            _add(douts, value, dinput)
 
 
 def node_gradient(node: Node, outputs: tuple, douts: tuple, needs: tuple[bool, ...]) -> Sequence[Value | None]:
@@ -64,9 +64,7 @@ def node_gradient(node: Node, outputs: tuple, douts: tuple, needs: tuple[bool, .
     return [next(rest) if need else None for need in needs]
 
 
-def _total(douts: dict[Value, list[Value]], value: Value) -> Value:
-    """The sum of the gradients that reach `value`, computed once."""
-    parts = douts[value]
-    if len(parts) > 1:
-        douts[value] = parts = [apply(get("add_n"), parts, {})]
-    return parts[0]
+def _add(douts: dict[Value, Value], value: Value, dout: Value) -> None:
+    """Add to the gradient of `value`, at once: a parameter that is used often has one running sum, not many parts."""
+    before = douts.get(value)
+    douts[value] = dout if before is None else apply(get("elemwise_add"), [before, dout], {})

@@ -145,3 +145,21 @@ def drawn(case, seed: int) -> torch.Tensor:
     with torch.no_grad():
         out = case.op.bind(case.op.parse(case.call.attrs))(*inputs, **{**given, "seed": seed})
     return out[0] if isinstance(out, tuple) else out
+
+
+OVERWRITING = [case for case in CASES if case.op.in_place_kernel is not None]
+
+
+@pytest.mark.parametrize("case", OVERWRITING, ids=repr)
+def test_overwriting_kernels_give_the_same_bits_and_touch_the_first_input_only(case):
+    expected = run(case.op, tensors(case.call.inputs), case.call)
+    inputs = tensors(case.call.inputs)
+    with torch.no_grad():
+        found = case.op.bind(case.op.parse(case.call.attrs), overwrite=True)(*inputs)
+    assert same_bits(expected[0], found)
+    assert all(same_bits(x, torch.from_numpy(a))
+               for x, a in zip(inputs[1:], tensors_as_numpy(case)[1:], strict=True))
+
+
+def test_some_kernels_overwrite():
+    assert len({case.op.name for case in OVERWRITING}) >= 6

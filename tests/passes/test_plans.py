@@ -129,3 +129,14 @@ def test_wrong_parameter_shape_names_node_and_shapes():
     graph = chain(2)
     with pytest.raises(Exception, match=r"fc1.*weight has the wrong shape.*w1=float32\[5, 5\].*\(4, 4\)"):
         infer_types(graph, {"x": TensorType((3, WIDTH)), "w1": TensorType((5, 5))})
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs())
+def test_writing_in_place_changes_no_bit_and_no_input(graph):
+    tensors = tensors_of(graph)
+    before = [t.clone() for t in tensors]
+    inputs = [Value(n, 0) for n in graph.inputs]
+    plain = Program(graph.outputs, inputs, in_place=False).run(list(tensors))
+    overwriting = Program(graph.outputs, inputs).run(list(tensors))
+    assert all(torch.equal(a, b) for a, b in zip([*plain, *before], [*overwriting, *tensors], strict=True))
