@@ -28,7 +28,7 @@ def tensors_of(graph: Graph) -> list[torch.Tensor]:
 def reference(graph: Graph, tensors: list[torch.Tensor]):
     """Outputs and gradients by torch's own tape over the graph as it was written."""
     leaves = [t.clone().requires_grad_() for t in tensors]
-    outputs = Program(graph.outputs, [Value(n, 0) for n in graph.inputs]).run(list(leaves))
+    outputs = Program(graph.outputs, [Value(n, 0) for n in graph.inputs], in_place=False).run(list(leaves))
     reached = [o for o in outputs if o.requires_grad]
     if not reached:
         return outputs, [torch.zeros_like(x) for x in leaves]
