@@ -17,8 +17,9 @@ _MODULES = {
 }
 # Names that MXNet offers at top level: where each lives.
 _OBJECTS = {
-    "Context": "device", "cpu": "device", "gpu": "device", "cpu_pinned": "device", "num_gpus": "device",
-    "current_context": "device", "MXNetError": "errors", "AttrScope": "attribute",
+    "Context": "context", "cpu": "context", "gpu": "context", "cpu_pinned": "context", "num_gpus": "context",
+    "gpu_memory_info": "context", "current_context": "context", "MXNetError": "errors", "AttrScope": "attribute",
+    "NDArray": "ndarray", "waitall": "ndarray", "is_np_array": "util", "is_np_shape": "util",
 }
 
 wiring.connect("bind", "mxdl.executor.bound:bind")

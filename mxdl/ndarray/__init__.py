@@ -1,6 +1,7 @@
 """Arrays that users hold: ``mx.nd``.  Functions and methods of operators are generated from the registry."""
 from __future__ import annotations
 
+from .. import allocator
 from . import _internal, arithmetic, contrib, image, indexing, linalg, op, protocols, random, register, sparse
 from .create import arange, array, empty, eye, from_numpy, full, linspace, ones, zeros
 from .files import load, load_frombuffer, save
@@ -9,6 +10,7 @@ from .invoke import invoke, invoke_by_name
 from .ndarray import NDArray
 from .protocols import from_dlpack, to_dlpack_for_read, to_dlpack_for_write
 
+allocator.configure()
 arithmetic.install()
 indexing.install()
 protocols.install()

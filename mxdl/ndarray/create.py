@@ -24,7 +24,7 @@ def array(source_array: Any, ctx: Context | None = None, dtype: Any = None) -> N
         wanted = source_array._data.dtype if dtype is None else torch_dtype(dtype)
         return NDArray._wrap(source_array._data.detach().to(context.torch_device, wanted, copy=True), context)
     values = np.asarray(_nested(source_array))
-    if values.dtype == object:
+    if values.dtype.kind not in "fiub":
         raise TypeError(f"array: the source is not an array of numbers; got {type(source_array).__name__}; give "
                         f"numbers, nested lists of equal lengths, or a NumPy array")
     wanted = torch_dtype("float32" if dtype is None else dtype)

@@ -3,11 +3,12 @@
     u64 0x112, u64 0, u64 N, N records, u64 M, M names of (u64 length, bytes)      M is N for a dict, 0 for a list
 
 A record (V2): u32 magic, i32 storage type, shape, i32 device type, i32 device number, i32 dtype flag, raw data; a shape
-is i32 ndim, i64 lengths.  V3 (arrays without axes or elements): ndim 0 is a scalar, not "no array".  V1 has no storage
+is i32 ndim, i64 lengths.  V3 (written for arrays without axes): ndim 0 is a scalar, not "no array".  V1 has no storage
 type; before it the magic is the number of axes, and lengths are u32.  Sparse records are read as dense arrays.
 """
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,11 @@ def save(fname: str | os.PathLike, data: Any) -> None:
 
 def load(fname: str | os.PathLike) -> Any:
     """The list or dict of arrays in a file.  Raises FileFormatError, which names the offset, for a damaged one."""
-    return _load(Path(fname).expanduser().read_bytes(), str(fname))
+    path = Path(fname).expanduser()
+    if not path.stat().st_size:
+        return _load(b"", str(fname))   # an empty file cannot be mapped
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _load(data, str(fname))
 
 
 def load_frombuffer(buf: bytes) -> Any:
@@ -87,18 +92,19 @@ def _write(stream: BinaryIO, arrays: Sequence[NDArray], names: Sequence[str]) ->
 
 def _write_record(stream: BinaryIO, array: NDArray) -> None:
     shape, context = array.shape, array.context
-    magic = V2 if shape and 0 not in shape else V3   # V2 has no word for an array without axes or elements
+    magic = V2 if shape else V3   # V2 has no word for an array without axes; MXNet reads V3 under np_shape only
     stream.write(struct.pack(f"<Iii{len(shape)}qiii", magic, DENSE, len(shape), *shape, context.device_typeid,
                              context.device_id, TYPE_FLAGS[DTYPE_NAMES[array._data.dtype]]))
     tensor = array._data.detach().cpu().contiguous()
-    stream.write(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    if tensor.numel():
+        stream.write(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
 
 
 # -- reading --------------------------------------------------------------------------------------------------
 class _Reader:
     """Bytes, a position, and errors that name both."""
 
-    def __init__(self, data: bytes, name: str):
+    def __init__(self, data: bytes | mmap.mmap, name: str):
         self.data, self.name, self.offset = data, name, 0
 
     def fail(self, what: str, advice: str) -> FileFormatError:
@@ -147,7 +153,7 @@ class _Reader:
         return FLAG_DTYPES[flag]
 
 
-def _load(data: bytes, name: str) -> Any:
+def _load(data: bytes | mmap.mmap, name: str) -> Any:
     reader = _Reader(data, name)
     magic, _, count = reader.read("QQQ", "the header")
     if magic != LIST_MAGIC:
@@ -167,11 +173,15 @@ def _load(data: bytes, name: str) -> Any:
 
 def _read_name(reader: _Reader, number: int) -> str:
     length, = reader.read("Q", f"the length of name {number}")
-    raw, = reader.read(f"{length}s" if length < len(reader.data) else "Q", f"name {number}")
+    raw = reader.data[reader.offset:reader.offset + length]
+    if len(raw) < length:
+        raise reader.fail(f"the file ends inside name {number}; got {len(raw)} bytes of {length}",
+                          "it is truncated or damaged: copy it again")
+    reader.offset += length
     try:
         return raw.decode()
-    except (UnicodeDecodeError, AttributeError):
-        raise reader.fail(f"name {number} is not text", "the file is damaged") from None
+    except UnicodeDecodeError:
+        raise reader.fail(f"name {number} is not text; got {raw[:16]!r}", "the file is damaged") from None
 
 
 def _read_record(reader: _Reader, what: str) -> NDArray | None:
@@ -181,7 +191,8 @@ def _read_record(reader: _Reader, what: str) -> NDArray | None:
         stype, = reader.read("i", what)
         if stype not in (DENSE, ROW_SPARSE, CSR, -1):
             raise reader.fail(f"{what} has an unknown storage type; got {stype}", "the file is damaged")
-    stored = reader.shape(what) if stype in (ROW_SPARSE, CSR) else None
+    if stype in (ROW_SPARSE, CSR):
+        reader.shape(what)   # of the stored values; MXNet writes (0,) at times, so the auxiliary shapes are asked
     if magic in (V1, V2, V3):
         shape = reader.shape(what)
     else:
@@ -193,7 +204,7 @@ def _read_record(reader: _Reader, what: str) -> NDArray | None:
     if stype in (DENSE, -1):
         tensor = reader.tensor(shape, dtype, what)
     else:
-        tensor = _read_sparse(reader, what, stype, shape, stored or (), dtype)
+        tensor = _read_sparse(reader, what, stype, shape, dtype)
     return NDArray._wrap(tensor.to(context.torch_device), context)
 
 
@@ -205,11 +216,11 @@ def _context(device_type: int, device_id: int) -> Context:
     return gpu(device_id) if name == "gpu" else cpu(0)
 
 
-def _read_sparse(reader: _Reader, what: str, stype: int, shape: tuple[int, ...], stored: tuple[int, ...],
-                 dtype: str) -> torch.Tensor:
+def _read_sparse(reader: _Reader, what: str, stype: int, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
     """A row_sparse array (values and row numbers) or a csr matrix (values, row starts, columns), as a dense one."""
     types = [(reader.dtype(what), reader.shape(what) or ()) for _ in range(1 if stype == ROW_SPARSE else 2)]
-    values = reader.tensor(stored, dtype, what)
+    count = types[-1][1][:1]   # of stored rows, or of stored elements
+    values = reader.tensor((*count, *shape[1:]) if stype == ROW_SPARSE else count, dtype, what)
     auxiliary = [reader.tensor(aux_shape, aux_dtype, what).long() for aux_dtype, aux_shape in types]
     dense = torch.zeros(shape, dtype=values.dtype)
     try:

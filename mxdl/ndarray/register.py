@@ -58,7 +58,7 @@ def _gather(op: Operator, args: tuple, attrs: dict[str, Any], parse: Callable) -
     """The inputs in use, taken out of `args` and `attrs`; positional attributes go into `attrs`."""
     parameters = op.parameters
     count = len(parameters)
-    if len(args) == count and op.inputs_rule is None:
+    if len(args) == count and op.inputs_rule is None and attrs.keys().isdisjoint(parameters):
         for x in args:
             if type(x) is not NDArray:
                 break
