@@ -183,7 +183,7 @@ def test_grad():
     z = recorded(lambda: x * x * y)
     single = autograd.grad(z, x, retain_graph=True)
     several = autograd.grad([z], [x, y])
-    assert single.asnumpy().tolist() == [2, 8, 18] and isinstance(several, list)
+    assert len(single) == 1 and single[0].asnumpy().tolist() == [2, 8, 18], "a list, also for one variable"
     assert several[1].asnumpy().tolist() == [1, 4, 9]
     assert x.grad.asnumpy().tolist() == [0, 0, 0], "grad() writes no buffer"
 
@@ -191,8 +191,8 @@ def test_grad():
 def test_grad_of_grad():
     x = variable()
     with autograd.record():
-        first = autograd.grad(x * x * x, x, create_graph=True)
-        second = autograd.grad(first, x, create_graph=True)
+        first, = autograd.grad(x * x * x, x, create_graph=True)
+        second, = autograd.grad(first, x, create_graph=True)
         total = (first + second).sum()
     total.backward()
     np.testing.assert_allclose(second.asnumpy(), 6 * x.asnumpy())

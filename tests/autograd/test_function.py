@@ -106,5 +106,5 @@ def test_a_gradient_can_be_differentiated_again():
     x.attach_grad()
     with autograd.record():
         y = Square()(x)
-        dy = autograd.grad(y * y, x, create_graph=True)
+        dy, = autograd.grad(y * y, x, create_graph=True)
     assert dy.asscalar() == 108
