@@ -64,7 +64,7 @@ _SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772
 
 
 @operator("LeakyReLU", aliases=("_npx_leaky_relu",), traits=Traits(recompute=CHEAP, inplace=((0, 0),)),
-          num_outputs=lambda attrs: 2 if attrs["act_type"] == "rrelu" else 1,
+          num_outputs=lambda attrs: 2 if attrs["act_type"] == "rrelu" else 1, num_visible=1,
           output_names=("output", "mask"), initializers={"gamma": '["Constant", {"value": 0.25}]'},
           samples=[Sample((2, 3, 4), low=-2, high=2, act_type="leaky", slope=0.1),
                    Sample((2, 3, 4), low=-2, high=2, act_type="elu", slope=0.5),

@@ -35,10 +35,11 @@ def argsort(data, *, axis: int | None = -1, is_ascend: bool = True, dtype: DType
 
 @operator("topk", aliases=("_npx_topk",), traits=COPY, num_outputs=lambda attrs: 2 if attrs["ret_typ"] == "both" else 1,
           mxnet_outputs=lambda attrs: 2 if attrs["ret_typ"] in ("both", "value") else 1,
-          samples=[Sample((2, 5), k=2), Sample((2, 5), k=2, ret_typ="value"), Sample((2, 5), k=3, ret_typ="mask"),
+          samples=[Sample((2, 5), k=2, differentiable=()), Sample((2, 5), k=2, ret_typ="value"),
+                   Sample((2, 5), k=3, ret_typ="mask", differentiable=()),
                    Sample((3, 4), k=2, axis=0, ret_typ="both", is_ascend=True, dtype="int32"),
                    Sample((2, 5), k=0, ret_typ="value"), Sample((2, 3), k=2, axis=None, ret_typ="both"),
-                   Sample((2, 3), k=2, axis=None, ret_typ="mask")])
+                   Sample((2, 3), k=2, axis=None, ret_typ="mask", differentiable=())])
 def topk(data, *, axis: int | None = -1, k: int = 1,
          ret_typ: Literal["both", "indices", "mask", "value"] = "indices", is_ascend: bool = False,
          dtype: DType = "float32"):
