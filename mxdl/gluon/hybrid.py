@@ -154,9 +154,11 @@ class HybridBlock(Block):
     def _call_compiled(self, args: tuple) -> Any:
         flat, fmt = flatten(args)
         compiled = self._compiled_for(args, flat, fmt)
-        ctx = flat[0].ctx
-        arrays = [flat[source] if type(source) is int else source.data(ctx) if isinstance(source, Parameter)
-                  else source for source in compiled.trace.sources]
+        try:
+            arrays = _arrays(compiled.trace, flat)
+        except DeferredInitializationError:  # initialized anew since it was traced
+            self._initialize_deferred(compiled.trace, args)
+            arrays = _arrays(compiled.trace, flat)
         return regroup(compiled.run(*arrays), compiled.trace.output_format)
 
     # -- tracing ----------------------------------------------------------------------------------------------
@@ -258,3 +260,10 @@ class HybridBlock(Block):
 def _types_of(trace: Trace, args: tuple) -> dict[str, TensorType]:
     """What is known of the trace's inputs when it is called with `args`."""
     return {v.name: type_of(x) for v, x in zip(trace.inputs, flatten(args)[0], strict=True)}
+
+
+def _arrays(trace: Trace, flat: list[NDArray]) -> list[NDArray]:
+    """The arrays for the graph's inputs, in order, where the arguments are `flat`."""
+    ctx = flat[0].ctx
+    return [flat[source] if type(source) is int else source.data(ctx) if isinstance(source, Parameter) else source
+            for source in trace.sources]

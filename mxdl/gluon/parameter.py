@@ -1,16 +1,19 @@
 """Parameters: the arrays that a block trains, one copy a context, made when their shape is known."""
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import initializer, ndarray, symbol
+from ..autograd import pause
 from ..autograd.state import state
 from ..device import Context, cpu, current_context
 from ..errors import DeferredInitializationError, NotBuiltError
+from ..graph.hidden import ORIGIN
 from ..ndarray import NDArray
 from ..types import Shape, dtype_name
 
@@ -108,6 +111,7 @@ class Parameter:
         if self._var is None:
             self._var = symbol.var(self.name, shape=self._shape, dtype=self._dtype, lr_mult=self.lr_mult,
                                    wd_mult=self.wd_mult, init=self.init, stype=self._stype)
+            self._var._outputs[0].node.hidden.pop(ORIGIN, None)  # it belongs to no line of a trace
         return self._var
 
     # -- initialization ---------------------------------------------------------------------------------------
@@ -142,9 +146,8 @@ class Parameter:
                 f"etc. to the layer, or run it on data")
         init, contexts, default_init, data = self._deferred
         self._deferred = None
-        if data is None:
-            data = self._initial_value(init, default_init)
-        self._make_arrays(data, contexts)
+        with _at_once():
+            self._make_arrays(self._initial_value(init, default_init) if data is None else data, contexts)
 
     def _initial_value(self, init: Any, default_init: Any) -> NDArray:
         data = ndarray.zeros(self._shape, ctx=cpu(), dtype=dtype_name(self._dtype))
@@ -331,6 +334,17 @@ class Constant(Parameter):
             warnings.warn(f"Constant parameter {self.name!r} does not support grad_req other than 'null', "
                           f"and new value {req!r} is ignored.", stacklevel=2)
         self._grad_req = "null"
+
+
+@contextlib.contextmanager
+def _at_once() -> Iterator[None]:
+    """Operators run now, whatever is traced or recorded around."""
+    outer, state.tracer = state.tracer, None
+    try:
+        with pause():
+            yield
+    finally:
+        state.tracer = outer
 
 
 def contexts_of(ctx: Context | Sequence[Context] | None) -> list[Context]:

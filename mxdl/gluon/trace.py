@@ -15,6 +15,7 @@ from ..attribute import AttrScope
 from ..autograd.state import state
 from ..errors import GraphError
 from ..graph import Graph, Node, Value
+from ..graph.hidden import ORIGIN
 from ..name import NameManager
 from ..ndarray import NDArray
 from ..ops import Operator
@@ -121,7 +122,6 @@ class Tracer:
             if param._data is None or not known(param.shape):
                 param._raise_uninitialized()
             value = param.var()._outputs[0]
-            value.node.hidden.pop("__block__", None)  # a variable belongs to no line of the trace
             self.parameters[value.node] = param
             self._stand_ins[param] = self.stand_in(value, TensorType(param.shape, dtype_name(param.dtype)),
                                                    param._data[0].ctx)
@@ -184,7 +184,7 @@ def scope_of(block: Block) -> contextlib.AbstractContextManager:
 
 
 class Origin(AttrScope):
-    """Nodes made inside carry ``__block__``: the block's path and the user's line, which errors at run time tell."""
+    """Nodes made inside carry the block's path and the user's line, which errors at run time tell."""
 
     def __init__(self, block: Block):
         super().__init__()
@@ -194,7 +194,7 @@ class Origin(AttrScope):
         self._text = f"{self._path} ({type(block).__name__} {block.name})"
 
     def get(self, attr: Mapping[str, str] | None = None) -> dict[str, str]:
-        return {**super().get(attr), "__block__": f"{self._text}{_users_line()}"}
+        return {**super().get(attr), ORIGIN: f"{self._text}{_users_line()}"}
 
 
 def _users_line() -> str:

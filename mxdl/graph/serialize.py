@@ -18,6 +18,7 @@ from ..ops.attributes import attribute_text
 from ..ops.not_built import NotBuiltOperator, not_built_reason
 from .auxiliary import auxiliary_nodes
 from .graph import Graph
+from .hidden import ORIGIN
 from .json_text import block, numbers, quoted, string_map
 from .node import Node, Value
 from .upgrade import upgrade
@@ -28,7 +29,7 @@ FORMAT_VERSION = 10901
 
 def attribute_texts(node: Node) -> dict[str, str]:
     """Every attribute of a node as the file holds it: the text that was given where it still says what `attrs` says."""
-    texts = dict(node.hidden)
+    texts = {key: text for key, text in node.hidden.items() if key != ORIGIN}
     if node.op is not None:
         for name, value in node.attrs.items():
             if name not in texts or not _says(node.op, name, texts[name], value):

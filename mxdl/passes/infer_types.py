@@ -9,6 +9,7 @@ import torch
 
 from ..errors import MXNetError, ShapeError
 from ..graph import Graph, Node, Value
+from ..graph.hidden import ORIGIN
 from ..ops import Operator
 from ..types import DTYPE_NAMES, TORCH_DTYPES, Shape, TensorType, dtype_name
 from .rewrite import attrs_key
@@ -158,7 +159,7 @@ def _check_partial(node: Node, name: str, variable: Node, partial: Shape | None,
 
 def describe(node: Node) -> str:
     """Operator, node and, where the trace recorded it, the block and the user's line."""
-    block = node.hidden.get("__block__")
+    block = node.hidden.get(ORIGIN)
     return f"{node.op.name if node.op else 'variable'} {node.name!r}" + (f" in {block}" if block else "")
 
 
