@@ -106,6 +106,8 @@ def _(attrs):
 
 @leaky_relu.complete
 def _(shapes, **_):
+    if shapes.get("gamma") is not None:
+        return {}  # one for all channels, or one for each
     data = shapes["data"]
     return {"gamma": (data[1] if len(data) > 1 else 1,)}
 

@@ -30,10 +30,18 @@ def train(net, inputs):
             [x.asnumpy() for x in (*(x.grad for x in inputs), *(p.grad() for p in params if p.grad_req != "null"))])
 
 
+def same(ours, theirs):
+    """What `train` gave twice: results are the same bits, gradients agree to rounding (hybridized, they are the
+    operators' explicit rules)."""
+    for one, other in zip(ours[0], theirs[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(ours[1], theirs[1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 def check_layer(make, *shapes, folder=None):
     """The layer of `make()` on inputs of `shapes`: hybridized it gives the same bits, in training and prediction, as
-    before; saved and loaded by another layer, the same bits.  Gradients agree to rounding: hybridized, they are the
-    operators' explicit rules.  Returns outputs.
+    before; saved and loaded by another layer, the same bits.  Returns outputs.
     """
     inputs = [pattern(shape, i) for i, shape in enumerate(shapes)]
     eager = make()
@@ -46,11 +54,7 @@ def check_layer(make, *shapes, folder=None):
         ours.set_data(theirs.data())
         ours._finish_deferred_init()
     hybrid.hybridize()
-    (eager_results, eager_gradients), (results, gradients) = train(eager, inputs), train(hybrid, inputs)
-    for ours, theirs in zip(results, eager_results, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    for ours, theirs in zip(gradients, eager_gradients, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    same(train(eager, inputs), train(hybrid, inputs))
     predicted = [x.asnumpy() for x in leaves(eager(*inputs))]
     for ours, theirs in zip(leaves(hybrid(*inputs)), predicted, strict=True):
         np.testing.assert_array_equal(ours.asnumpy(), theirs)

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 import mxdl as mx
-from mxdl import autograd, gluon, nd
+from mxdl import gluon, nd
 from mxdl.errors import MXNetError, NotBuiltError
 from mxdl.gluon import nn
+from tests.gluon.layer_checks import same, train
 
 
 class Counting(gluon.HybridBlock):
@@ -50,18 +51,6 @@ def small_net():
     return net
 
 
-def step(net, *inputs):
-    """Outputs, gradients and states of one training pass."""
-    mx.random.seed(3)
-    with autograd.record():
-        out = net(*inputs)
-        total = (out * out).sum()
-    total.backward()
-    params = net.collect_params().values()
-    return [out.asnumpy(), *(p.grad().asnumpy() for p in params if p.grad_req != "null"),
-            *(p.data().asnumpy() for p in params if p.grad_req == "null")]
-
-
 @pytest.mark.parametrize("flags", [{}, {"static_alloc": True, "static_shape": True}, {"mirror": True},
                                    {"mirror": "sqrt"}], ids=str)
 def test_hybrid_is_bitwise_eager_in_training_and_prediction(flags):
@@ -72,8 +61,7 @@ def test_hybrid_is_bitwise_eager_in_training_and_prediction(flags):
         for p, q in zip(eager.collect_params().values(), hybrid.collect_params().values(), strict=True):
             q.set_data(p.data())
         hybrid.hybridize(**flags)
-        for ours, theirs in zip(step(hybrid, x), step(eager, x), strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        same(train(hybrid, [x]), train(eager, [x]))
         np.testing.assert_array_equal(hybrid(x).asnumpy(), eager(x).asnumpy())
 
 
@@ -122,13 +110,12 @@ def test_forward_is_traced_by_running_it():
     net = Traced()
     net.initialize()
     x = data(4, 5)
-    expected = step(net, x)
+    expected = train(net, [x])
     net.norm.running_mean.set_data(nd.zeros((3,)))
     net.norm.running_var.set_data(nd.ones((3,)))
     net.hybridize()
     net.runs = 0
-    for ours, theirs in zip(step(net, x), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    same(train(net, [x]), expected)
     net(x)
     assert net.runs == 1
     assert net(data(2, 5)).asnumpy().min() >= 2, "another shape is another trace: forward may look at it"

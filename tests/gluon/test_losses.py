@@ -84,8 +84,8 @@ def test_cosine_embedding_loss():
 
 
 def test_smoothed_deep_metric_loss_is_least_for_pairs_that_agree():
-    x = nd.array(np.eye(3) * 4)
-    same, shifted = loss.SDMLLoss()(x, x).asnumpy(), loss.SDMLLoss()(x, nd.array(np.roll(np.eye(3), 1, 0) * 4)).asnumpy()
+    x, rolled = nd.array(np.eye(3) * 4), nd.array(np.roll(np.eye(3), 1, 0) * 4)
+    same, shifted = loss.SDMLLoss()(x, x).asnumpy(), loss.SDMLLoss()(x, rolled).asnumpy()
     assert same.shape == (3,) and (same < shifted).all()
 
 
