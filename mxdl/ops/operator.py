@@ -150,7 +150,10 @@ class Operator:
     def in_place(self, kernel: Callable) -> Callable:
         """Set a kernel of the same signature that may overwrite the first input (trait `inplace` (0, 0)); programs call
         it where nothing else reads that input."""
-        self.in_place_kernel = kernel
+        def where_each_element_has_its_place(first: Any, *rest: Any, **attrs: Any) -> Any:
+            # a gradient stretched by expand() holds many elements in one place: not to be written
+            return (self.kernel if 0 in first.stride() else kernel)(first, *rest, **attrs)
+        self.in_place_kernel = where_each_element_has_its_place
         return kernel
 
     def infer(self, rule: Callable) -> Callable:
