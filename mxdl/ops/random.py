@@ -116,7 +116,8 @@ def _signed(kernel: Callable, tensors: tuple[str, ...], attributes: Mapping[str,
             doc: str) -> Callable:
     """The kernel with the signature that its entry shows: tensors, then typed attributes with defaults."""
     parameters = [inspect.Parameter(n, _POSITIONAL) for n in tensors]
-    parameters += [inspect.Parameter(n, _KEYWORD, default=default) for n, (_, default) in attributes.items()]
+    parameters += [inspect.Parameter(n, _KEYWORD, default=default, annotation=annotation)
+                   for n, (annotation, default) in attributes.items()]
 
     def signed(*inputs: torch.Tensor, **given: Any) -> torch.Tensor:
         return kernel(*inputs, **{n: given.get(n, default) for n, (_, default) in attributes.items()})
