@@ -23,12 +23,13 @@ def get_item(self: NDArray, key: Any) -> NDArray:
     """The part of the array that `key` names; see the module."""
     if state.tracer is not None:
         return traced_indexing.get_item(self, key)
-    if type(key) is int and self._data.dim() > 1:
-        data = self._contiguous()
+    data = self._contiguous()
+    if type(key) is int and data.dim() > 1:   # rows and ranges of rows, the usual keys, are views at once
         _check_bounds(key, 0, data.shape[0])
         return NDArray._wrap(data[key], self._ctx)
+    if type(key) is slice and key.step is None and data.dim():
+        return NDArray._wrap(data[key], self._ctx)
     key = expand(key, self.shape)
-    data = self._contiguous()
     if is_advanced(key):
         return NDArray._wrap(data[torch_key(key, data)], self._ctx)
     part, flips = _basic(data, key)

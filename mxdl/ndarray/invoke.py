@@ -24,16 +24,33 @@ wrap = NDArray._wrap
 def invoke(op: Operator, inputs: Inputs, attrs: Mapping[str, Any], out: Any = None) -> Any:
     """Run `op` on arrays with typed attributes; None stands for an optional input that is not given.
 
+    The results are on the first input's device.  cpu(0) and cpu(1) are one memory and mix, as in MXNet.
     Returns an NDArray, or a list where the operator has several visible outputs; `out` takes the results instead.
     Raises MXNetError naming the operator and the input types where the kernel fails, DeviceError for two devices.
     """
     if state.tracer is not None:
         return state.tracer.apply(op, inputs, attrs, out)
     recording = state.recording
-    tensors = [None if x is None else x._data if recording else plain(x._data) for x in inputs]
-    context = _context(op, inputs, attrs)
+    tensors: list[torch.Tensor | None] = []
+    context: Context | None = None
+    for x in inputs:   # one loop, and no helpers: every operator of an eager program runs it
+        if x is None:
+            tensors.append(None)
+            continue
+        data = x._data
+        tensors.append(data.detach() if data.requires_grad and not recording else data)
+        if context is None:
+            context = x._ctx
+        elif x._ctx is not context and x._ctx.torch_device != context.torch_device:
+            raise DeviceError(f"{op.name}: inputs on two devices; got {context} and {x._ctx}; move one with "
+                              f"as_in_context")
+    if context is None:
+        context = parse_context(attrs["ctx"]) if attrs.get("ctx") else current_context()
     try:
-        results = _run(op, tensors, attrs, recording)
+        if op.reserved or recording:
+            results = _run(op, tensors, attrs, recording)
+        else:
+            results = op.run(tensors, attrs)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise explain(op, error, tensors, attrs) from error
     if type(results) is not tuple and not op.updates:
@@ -71,7 +88,10 @@ def owned(result: torch.Tensor, inputs: Sequence[torch.Tensor | None]) -> torch.
     """`result` with memory of its own.  Kernels are free to return an input or a view of one (reshape, transpose);
     the arrays that users hold are mutable, so two of them share memory only where MXNet shares it too."""
     if not result._is_view():
-        return result.clone() if any(result is x for x in inputs) else result
+        for x in inputs:
+            if result is x:
+                return result.clone()
+        return result
     if not result.is_contiguous():
         return result.contiguous()
     storage = result.untyped_storage()._cdata
@@ -92,22 +112,6 @@ def _run(op: Operator, tensors: list, attrs: Mapping[str, Any], recording: bool)
         if isinstance(op.gradient_rule, NotDifferentiable):
             tensors = [None if t is None else plain(t) for t in tensors]
     return op.run(tensors, attrs)
-
-
-def _context(op: Operator, inputs: Inputs, attrs: Mapping[str, Any]) -> Context:
-    """The context of the results: the first input's.  cpu(0) and cpu(1) are one memory and mix, as in MXNet."""
-    context: Context | None = None
-    for x in inputs:
-        if x is None:
-            continue
-        if context is None:
-            context = x._ctx
-        elif x._ctx is not context and x._ctx.torch_device != context.torch_device:
-            raise DeviceError(f"{op.name}: inputs on two devices; got {context} and {x._ctx}; "
-                              f"move one with as_in_context")
-    if context is not None:
-        return context
-    return parse_context(attrs["ctx"]) if attrs.get("ctx") else current_context()
 
 
 def _update_inputs(op: Operator, attrs: Mapping[str, Any], inputs: Inputs, results: Sequence[torch.Tensor]) -> None:

@@ -1,9 +1,9 @@
 """``mx.nd.NAME`` for every operator, with MXNet's calling conventions, generated from the registry."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..device import current_context
 from ..errors import OperatorError
@@ -25,8 +25,7 @@ def make_function(op: Operator, name: str, module: str) -> Callable:
     def function(*args: Any, out: Any = None, name: str | None = None, **attrs: Any) -> Any:
         if placed:
             attrs["ctx"] = str(attrs.get("ctx") or current_context())
-        tensors = gather(op, args, attrs, parse)
-        return invoke(op, tensors, parse(attrs), out)
+        return invoke(op, *gather(op, args, attrs, parse), out)
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = module
@@ -35,70 +34,90 @@ def make_function(op: Operator, name: str, module: str) -> Callable:
     return function
 
 
-def remembering_parse(op: Operator) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """`op.parse` that remembers: a training loop gives the same attributes again and again."""
-    known: dict[tuple, dict[str, Any]] = {}
+class Parsed(NamedTuple):
+    """attrs: typed.   used: positions of the parameters in use, None for all of them."""
 
-    def parse(attrs: dict[str, Any]) -> dict[str, Any]:
+    attrs: dict[str, Any]
+    used: list[int] | None
+
+
+Parse = Callable[[dict[str, Any]], Parsed]
+Gathered = tuple[Sequence["NDArray | None"], dict[str, Any]]
+
+
+def remembering_parse(op: Operator) -> Parse:
+    """`op.parse` that remembers: a training loop gives the same attributes again and again."""
+    known: dict[tuple, Parsed] = {}
+
+    def parse(attrs: dict[str, Any]) -> Parsed:
         key = tuple(attrs.items())
         try:
-            typed = known.get(key)
+            parsed = known.get(key)
         except TypeError:   # an attribute given as a list
-            return op.parse(attrs)
-        if typed is None:
-            typed = op.parse(attrs)
+            return _parse(op, attrs)
+        if parsed is None:
+            parsed = _parse(op, attrs)
             if len(known) >= REMEMBERED:
                 known.clear()
-            known[key] = typed
-        return typed
+            known[key] = parsed
+        return parsed
     return parse
 
 
-def _gather(op: Operator, args: tuple, attrs: dict[str, Any], parse: Callable) -> list[NDArray | None]:
-    """The inputs in use, taken out of `args` and `attrs`; positional attributes go into `attrs`."""
+def _parse(op: Operator, attrs: dict[str, Any]) -> Parsed:
+    typed = op.parse(attrs)
+    if op.inputs_rule is None:
+        return Parsed(typed, None)
+    return Parsed(typed, [op.parameters.index(name) for name in op.input_names(typed)])
+
+
+def _gather(op: Operator, args: tuple, attrs: dict[str, Any], parse: Parse) -> Gathered:
+    """The inputs in use and the typed attributes."""
     parameters = op.parameters
-    count = len(parameters)
-    if len(args) == count and op.inputs_rule is None and attrs.keys().isdisjoint(parameters):
-        for x in args:
-            if type(x) is not NDArray:
-                break
-        else:
-            return list(args)
-    if len(args) > count:
-        names = list(op.attributes)
-        if len(args) - count > len(names):
-            raise OperatorError(f"{op.name}: too many arguments; got {len(args)}; it takes "
-                                f"{', '.join([*parameters, *names])}")
-        for attribute, value in zip(names, args[count:], strict=False):
-            if attribute in attrs and attribute != "ctx":
-                raise TypeError(f"{op.name}: argument {attribute!r} is given twice; got it by position and by name")
-            attrs[attribute] = value
-        args = args[:count]
-    given = dict(zip(parameters, args, strict=False))
-    for parameter in parameters:
-        if parameter in attrs:
-            if parameter in given:
-                raise TypeError(f"{op.name}: argument {parameter!r} is given twice; got it by position and by name")
-            given[parameter] = attrs.pop(parameter)
-    used = parameters if op.inputs_rule is None else op.input_names(parse(attrs))
-    tensors = [_array(op, parameter, given.get(parameter)) for parameter in used]
-    for parameter, tensor in zip(used, tensors, strict=True):
-        if tensor is None and parameter not in op.optional:
-            raise OperatorError(f"{op.name}: input {parameter!r} is missing; got {', '.join(given) or 'none'}; "
-                                f"give an NDArray")
+    if len(args) != len(parameters) or not attrs.keys().isdisjoint(parameters):
+        args = _by_position(op, args, attrs)
+    parsed = parse(attrs)
+    used = range(len(parameters)) if parsed.used is None else parsed.used
+    for position in used:
+        if type(args[position]) is not NDArray:
+            break
+    else:
+        return args if parsed.used is None else [args[position] for position in used], parsed.attrs
+    tensors = [_array(op, parameters[position], args[position]) for position in used]
+    for position, tensor in zip(used, tensors, strict=True):
+        if tensor is None and parameters[position] not in op.optional:
+            given = [name for name, x in zip(parameters, args, strict=True) if x is not None]
+            raise OperatorError(f"{op.name}: input {parameters[position]!r} is missing; got "
+                                f"{', '.join(given) or 'none'}; give an NDArray")
     while tensors and tensors[-1] is None:
         tensors.pop()
-    return tensors
+    return tensors, parsed.attrs
 
 
-def _gather_any_number(op: Operator, args: tuple, attrs: dict[str, Any], parse: Callable) -> list[NDArray | None]:
+def _by_position(op: Operator, args: tuple, attrs: dict[str, Any]) -> tuple:
+    """One entry a parameter (None where none is given); positional attributes go into `attrs`, tensors out of it."""
+    parameters, names = op.parameters, list(op.attributes)
+    count = len(parameters)
+    if len(args) > count + len(names):
+        raise OperatorError(f"{op.name}: too many arguments; got {len(args)}; it takes "
+                            f"{', '.join([*parameters, *names])}")
+    for name in (*parameters, *names)[:len(args)]:
+        if name in attrs:
+            raise TypeError(f"{op.name}: argument {name!r} is given twice; got it by position and by name")
+    attrs.update(zip(names, args[count:], strict=False))
+    return (*args[:count], *[attrs.pop(name, None) for name in parameters[len(args):]])
+
+
+def _gather_any_number(op: Operator, args: tuple, attrs: dict[str, Any], parse: Parse) -> Gathered:
     """The same where the operator takes any number of inputs: as arguments, in one list, or by name."""
     if len(args) == 1 and isinstance(args[0], (list, tuple)):
         args = tuple(args[0])
     elif not args and op.variadic in attrs:
         args = tuple(attrs.pop(op.variadic))
-    names = [*op.parameters, *[f"arg{i}" for i in range(len(args) - len(op.parameters))]]
-    return [_array(op, name, x) for name, x in zip(names, args, strict=False)]
+    for position, x in enumerate(args):
+        if type(x) is not NDArray:
+            _array(op, f"{op.variadic}[{position}]", x)
+    return args, parse(attrs).attrs
 
 
 def _array(op: Operator, parameter: str, value: Any) -> NDArray | None:

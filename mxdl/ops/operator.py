@@ -249,10 +249,11 @@ class Operator:
     def run(self, tensors: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
         """Run the kernel on `tensors`: one a parameter (None where none is given), or those in use in their order.
         attrs: typed, with `training` and `seed` where the kernel takes them."""
-        if self.inputs_rule is None or len(tensors) == len(self.parameters):
-            return self.kernel(*tensors, **attrs)
-        given = {name: value for name, value in attrs.items() if name not in self.reserved}
-        return self.bind(given)(*tensors, **{name: attrs[name] for name in self.reserved})
+        if self.inputs_rule is not None and len(tensors) != len(self.parameters):
+            names = self.input_names(attrs)
+            if names != self.parameters[:len(names)]:
+                return self.kernel(**dict(zip(names, tensors, strict=True)), **attrs)
+        return self.kernel(*tensors, **attrs)
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Any:
         """Apply to graph values (adds a node) or to torch tensors (runs the kernel): what gradient rules call."""
