@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mxdl as mx
@@ -66,3 +67,26 @@ def test_int8_graphs_load_and_say_what_cannot_run():
     assert "subgraphs" in json.loads(net.tojson())["nodes"][net.graph().nodes.index(fused)]
     with pytest.raises(NotBuiltError, match=rf"_sg_mkldnn_conv.*{fused.name}"):
         fused.op.kernel(None)
+
+
+CHECKPOINTS = {"mtcnn/det1": (1, (2, 3, 40, 36)), "mtcnn/det2": (1, (2, 3, 24, 24)), "mtcnn/det3": (1, (2, 3, 48, 48)),
+               "mtcnn/det4": (1, (2, 15, 24, 24)), "gender-age/model": (0, (1, 3, 112, 112))}
+RUN = """
+net, arguments, states = mx.model.load_checkpoint(prefix, epoch)
+bound = net.simple_bind(mx.cpu(), grad_req="null", data=x.shape)
+bound.copy_params_from(arguments, states, allow_extra_params=True)
+result = [out.asnumpy() for out in bound.forward(data=mx.nd.array(x))]
+"""
+
+
+@needs_files
+@pytest.mark.parity
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_old_checkpoints_compute_what_mxnet_computes(name, mxnet):
+    epoch, shape = CHECKPOINTS[name]
+    space = {"mx": mx, "prefix": str(FOLDER / name), "epoch": epoch,
+             "x": np.random.default_rng(0).uniform(0, 1, shape).astype("float32")}
+    theirs = mxnet.run(RUN, **{key: space[key] for key in ("prefix", "epoch", "x")})
+    exec(RUN, space)
+    for ours, expected in zip(space["result"], theirs, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
