@@ -44,6 +44,16 @@ def rnn_param_concat(*data, dim: int = 1):
     return concat.kernel(*data, dim=dim)
 
 
+@rnn_param_concat.invert
+def _(out, inputs, attrs):
+    """What the known parts leave is shared out evenly: the weights that read a layer's input all have one size."""
+    unknown = [shape for shape in inputs if shape is None or 0 in shape]
+    if not unknown or len(out) != 1:
+        return list(inputs)
+    left = out[0] - sum(shape[0] for shape in inputs if shape is not None and 0 not in shape)
+    return [(left // len(unknown),) if shape is None or 0 in shape else shape for shape in inputs]
+
+
 @operator("_backward_Concat", traits=Traits(recompute=CHEAP, view=True, shape_only=range(1, 1 << 30)), parity=None,
           num_outputs=lambda attrs: attrs["count"])
 def concat_gradient(dout, *likes, dim: int, count: int):

@@ -97,6 +97,7 @@ class Operator:
         self.complete_rule: Callable | None = None
         self.inputs_rule: Callable[[Mapping], Sequence[str]] | None = None
         self.in_place_kernel: Callable | None = None
+        self.invert_rule: Callable | None = None
         self.infer_rule: Callable | None = None
         self.affine_rule: Callable | None = None
         self.absorb_rule: Callable | None = None
@@ -140,6 +141,13 @@ class Operator:
         """Set `rule(shapes: dict input name -> shape or None, **attrs) -> dict input name -> shape` for parameters
         whose shape follows from the data's and the attributes (deferred initialization)."""
         self.complete_rule = rule
+        return rule
+
+    def invert(self, rule: Callable) -> Callable:
+        """Set `rule(out shape, input shapes, attrs with defaults) -> input shapes`: what is known of the inputs once
+        the output's shape is (parameters that reach their layer through this operator).  Input shapes are None, or
+        hold 0 where a length is not known; so may the result."""
+        self.invert_rule = rule
         return rule
 
     def inputs(self, rule: Callable[[Mapping], Sequence[str]]) -> Callable:

@@ -45,6 +45,16 @@ def reshape(data, *, shape: tuple[int, ...] = (), reverse: bool = False, target_
     raise ShapeError(f"Reshape: no shape; got shape={shape} for data{list(data.shape)}; give shape=(...)")
 
 
+@reshape.invert
+def _(out, inputs, attrs):
+    """The one length that is not known, from the number of elements."""
+    [data] = inputs
+    if data is None or list(data).count(0) != 1 or 0 in out:
+        return [None]
+    rest = math.prod(length for length in data if length)
+    return [tuple(length or math.prod(out) // rest for length in data)]
+
+
 def resolve(old: tuple[int, ...], codes: tuple[int, ...], reverse: bool) -> tuple[int, ...]:
     """The lengths that `codes` mean for an array of shape `old`.  Raises ShapeError."""
     if reverse:

@@ -137,17 +137,48 @@ def _complete(node: Node, types: Types, known: Mapping[str, Any]) -> None:
         return  # the rule needs an input that is unknown; the caller reports what stays unknown
     for name, value, found in zip(names, node.inputs, inputs, strict=True):
         want = completed.get(name) if completed else None
-        if want is None or value.node.op is not None:
+        if want is None:
             continue
         want = want if isinstance(want, TensorType) else TensorType(tuple(want), "")
         if found is None:
-            partial_shape, dtype = _known_of(value.node, known)
-            _check_partial(node, name, value.node, partial_shape, want.shape)
-            types.set(value.node, (TensorType(want.shape, dtype or want.dtype or first.dtype),))
-        elif found.shape != want.shape:
+            _expect(node, name, value, TensorType(want.shape, want.dtype or first.dtype), types, known)
+        elif value.node.op is None and found.shape != want.shape:
             raise ShapeError(f"{describe(node)}: {name} has the wrong shape; got {value.node.name}={found}, expected "
                              f"shape {want.shape} from {_call_text(op, names, inputs)}; "
                              f"give {name} that shape or change the attributes")
+
+
+def _expect(reader: Node, name: str, value: Value, want: TensorType, types: Types, known: Mapping[str, Any]) -> None:
+    """`reader` needs `value` of type `want`: fill the variable, or the variables that it is made of."""
+    node = value.node
+    if node.op is None:
+        partial_shape, dtype = _known_of(node, known)
+        _check_partial(reader, name, node, partial_shape, want.shape)
+        types.set(node, (TensorType(want.shape, dtype or want.dtype),))
+        return
+    rule = node.op.invert_rule or (_same_shape if node.op.traits.elementwise and len(node.inputs) == 1 else None)
+    if rule is None:
+        return
+    inputs = [_shape_so_far(v, types, known) for v in node.inputs]
+    names = node.op.input_names(node.attrs, len(node.inputs))
+    for input_name, v, shape in zip(names, node.inputs, rule(want.shape, inputs, node.op.filled(node.attrs)),
+                                    strict=True):
+        if types.get(v) is None and is_complete(shape):
+            _expect(node, input_name, v, TensorType(shape, want.dtype), types, known)
+    given = [t for v in node.inputs if (t := types.get(v)) is not None]
+    if len(given) == len(node.inputs):
+        types.set(node, output_types(node.op, node.attrs, tuple(given), node))
+
+
+def _same_shape(out: Shape, inputs: list[Shape | None], attrs: Mapping[str, Any]) -> list[Shape]:
+    return [out]
+
+
+def _shape_so_far(value: Value, types: Types, known: Mapping[str, Any]) -> Shape | None:
+    found = types.get(value)
+    if found is not None:
+        return found.shape
+    return _known_of(value.node, known)[0] if value.node.op is None else None
 
 
 def _check_partial(node: Node, name: str, variable: Node, partial: Shape | None, want: Shape) -> None:
