@@ -61,8 +61,10 @@ def softmax_output(data, label, *, grad_scale: float = 1.0, ignore_label: float 
 @softmax_output.complete
 def _(shapes, *, multi_output, preserve_shape, **_):
     data = tuple(shapes["data"])
+    if shapes["label"] is not None:  # class numbers in any shape, or probabilities: the gradient looks
+        return {}
     if multi_output:
-        return {"label": (data[0], *data[2:])}
+        return {"label": (data[0], math.prod(data[2:]))}
     return {"label": data[:-1] if preserve_shape else data[:1]}
 
 
@@ -106,6 +108,11 @@ def softmax_output_backward(out, label, dout=None, *, grad_scale: float = 1.0, i
     return grad if dout is None else grad * dout
 
 
+def _regression_label(shapes, **_):
+    data = shapes["data"]
+    return {} if shapes["label"] is not None else {"label": data[:1] if data[1:] == (1,) else data}
+
+
 def _regression(name: str, forward, difference, formula: str):
     """The regression layer `name`: forward(data), and back: difference(out, label) * grad_scale / outputs each."""
     @operator(f"_backward_{name}", traits=_IN_PLACE, parity=None)
@@ -121,7 +128,7 @@ def _regression(name: str, forward, difference, formula: str):
                      samples=[Sample((3, 4), (3, 4), differentiable=(0,), grad_scale=0.5),
                               Sample((3, 1), (3,), differentiable=(0,))])(kernel)
     entry.emit_c(elementwise_c("1.0f / (1.0f + expf(-x))" if name.startswith("Logistic") else "x"))
-    entry.complete(lambda shapes, grad_scale: {"label": shapes["data"]})
+    entry.complete(_regression_label)
     entry.surrogate_gradient(
         lambda call: [backward(call.outputs[0], call.inputs[1], grad_scale=call.attrs["grad_scale"]), None])
     return entry

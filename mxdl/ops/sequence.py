@@ -20,6 +20,10 @@ def data_and_lengths(attrs):
     return ("data", "sequence_length") if attrs["use_sequence_length"] else ("data",)
 
 
+def length_of_each_sequence(shapes, *, axis, **_):
+    return {"sequence_length": (shapes["data"][1 - axis],)}
+
+
 def steps(data: torch.Tensor, axis: int) -> torch.Tensor:
     """0, 1, ..., T - 1 along `axis`, to broadcast against data's first two axes."""
     return torch.arange(data.shape[checked(data, axis)], device=data.device).unsqueeze(1 - axis)
@@ -94,3 +98,4 @@ def _(call):
 
 for op in (sequence_mask, sequence_last, sequence_reverse):
     op.inputs(data_and_lengths)
+    op.complete(length_of_each_sequence)
