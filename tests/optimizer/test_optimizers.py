@@ -71,7 +71,7 @@ class Evil:
         return pytest.fail, ("code in a file of states was run",)
 
 
-@pytest.mark.parametrize("content", [pickle.dumps({0: Evil()}), pickle.dumps({0: 1}), b"", b"garbage"])
+@pytest.mark.parametrize("content", [pickle.dumps({0: Evil()}, 2), pickle.dumps({0: 1}, 2), b"", b"garbage"])
 def test_bytes_that_are_no_states_are_refused_and_never_run(content):
     with pytest.raises(FileFormatError, match="no states that mxdl wrote"):
         get_updater(SGD()).set_states(content)
@@ -165,6 +165,27 @@ def test_a_weight_with_a_gradient_is_updated_in_place():
     np.testing.assert_allclose(weight.asnumpy(), before * 0.8, rtol=1e-6)
 
 
+def test_an_optimizer_of_ones_own_is_given_single_parameters():
+    @register
+    class Halving(SGD):
+        def create_state(self, index, weight):
+            return mx.nd.zeros(weight.shape)
+
+        def update(self, index, weight, grad, state):
+            self._update_count(index)
+            state += 1
+            weight[:] = weight - 0.5 * self._get_lr(index) * grad
+
+    try:
+        updater, (weight, grad) = get_updater(create("halving", learning_rate=1.0)), arrays([(2,), (2,)])
+        expected = weight.asnumpy() - 0.5 * grad.asnumpy()
+        updater([3, 4], [grad, grad], [weight, weight.copy()])
+        np.testing.assert_allclose(weight.asnumpy(), expected, rtol=1e-6)
+        assert updater.states[3].asnumpy().tolist() == [1, 1] and updater.optimizer.num_update == 1
+    finally:
+        del Optimizer.opt_registry["halving"]
+
+
 def test_adamw_decays_apart_from_the_gradient():
     weight = mx.nd.ones((2,))
     get_updater(AdamW(learning_rate=0.1, wd=0.5))(0, mx.nd.zeros((2,)), weight)
@@ -178,6 +199,22 @@ def test_adamw_decays_apart_from_the_gradient():
         theirs.grad = grad.to_torch().clone()
         reference.step()
     np.testing.assert_allclose(ours.asnumpy(), theirs.detach().numpy(), rtol=1e-5)
+
+
+def test_langevin_noise_has_the_rates_variance():
+    weight = mx.nd.zeros((200, 200))
+    get_updater(create("sgld", learning_rate=0.04))(0, mx.nd.zeros((200, 200)), weight)
+    assert abs(weight.asnumpy().std() - 0.2) < 0.005
+
+
+def test_on_a_store():
+    store = mx.kv.create("device")
+    store.set_optimizer(SGD(learning_rate=0.5, momentum=0.9))
+    store.init(["a", "b"], [mx.nd.ones((2,)), mx.nd.ones((3,))])
+    store.push(["a", "b"], [[mx.nd.ones((2,)), mx.nd.ones((2,))], [mx.nd.ones((3,))] * 2])
+    out = mx.nd.zeros((2,))
+    store.pull("a", out=out)
+    assert out.asnumpy().tolist() == [0, 0]
 
 
 def test_wrong_names_and_arguments():
