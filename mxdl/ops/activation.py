@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
+from .convolution import in_memory_of
 from .families import c_literal
 from .operator import operator
 from .samples import Sample
@@ -49,11 +50,12 @@ def _(call):
 @operator("_backward_Activation", traits=Traits(recompute=CHEAP, elementwise=True, inplace=((0, 0),)), parity=None)
 def activation_backward(dout, out, *, act_type: ActType):
     """Gradient of Activation by its output."""
-    return _FROM_OUTPUT[act_type](dout, out)
+    return _FROM_OUTPUT[act_type](in_memory_of(dout, out), out)
 
 
 @activation_backward.in_place
 def _(dout, out, *, act_type: ActType):
+    dout = in_memory_of(dout, out)
     if act_type == "relu":
         return _aten.threshold_backward.grad_input(dout, out, 0, grad_input=dout)
     return _FROM_OUTPUT[act_type](dout, out)

@@ -42,8 +42,22 @@ def channels_last(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def planes_channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    """The same tensor in channels-last memory where it has two spatial axes; itself where it is so already."""
-    if tensor.dim() == 4 and tensor.dtype is not torch.float64:   # torch has no channels-last kernels for float64
+    """The same tensor in channels-last memory where it has two spatial axes; itself where it is so already.
+
+    With one channel both formats are the same memory; the strides then say channels-last, so that torch goes on in it.
+    """
+    if tensor.dim() != 4 or tensor.dtype is torch.float64:   # torch has no channels-last kernels for float64
+        return tensor
+    tensor = tensor.contiguous(memory_format=torch.channels_last)
+    if tensor.shape[1] == 1:
+        _, _, height, width = tensor.shape
+        tensor = tensor.as_strided(tensor.shape, (height * width, 1, width, 1))
+    return tensor
+
+
+def in_memory_of(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """`tensor` in the memory format of `like`, of the same rank: mixed formats are up to ten times slower."""
+    if like.dim() == 4 and tensor.stride() != like.stride() and like.is_contiguous(memory_format=torch.channels_last):
         return tensor.contiguous(memory_format=torch.channels_last)
     return tensor
 

@@ -88,7 +88,7 @@ def pick_gradient(dout, index, like, *, axis: int = -1, mode: str = "clip"):
     """`dout` at the places that pick read, zeros elsewhere.  out: T[like.shape]"""
     place = picked_index(like, index, axis, mode)
     out = torch.zeros(like.shape, dtype=dout.dtype, device=dout.device)
-    return out.scatter(axis, place, dout.reshape(place.shape))
+    return out.scatter_(axis, place, dout.reshape(place.shape))
 
 
 @pick.gradient

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from ..errors import AttributeValueError
 from .c_text import c_text
-from .convolution import channels_first, channels_last, is_channels_last, per_axis
+from .convolution import channels_first, channels_last, is_channels_last, per_axis, planes_channels_last
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -96,7 +96,7 @@ def _gradient(dout, data, saved=None, *, kernel: tuple[int, ...] = (), pool_type
         dout, data = channels_first(dout), channels_first(data)
         saved = None if saved is None else channels_first(saved)
     windows = _windows(data.shape[2:], kernel, stride, pad, pooling_convention, global_pool)
-    dout = windows.to_planes(dout)
+    dout = windows.to_planes(planes_channels_last(dout))
     saved = None if saved is None else windows.to_planes(saved)
     padded = _in_format_of(dout, _padded(data, windows, pool_type))
     grad = windows.from_planes(_backward(dout, padded, saved, windows, pool_type, p_value, count_include_pad))
@@ -113,9 +113,13 @@ lp_pooling_backward = operator("_backward_lp_Pooling", traits=Traits(recompute=C
 
 
 def _in_format_of(dout: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """x; or, where x stands for a shape only (strides 0), memory of that shape in dout's format, never filled."""
-    kind = torch.channels_last if dout.dim() == 4 else torch.channels_last_3d
-    if not any(x.stride()) and dout.is_contiguous(memory_format=kind) and not dout.is_contiguous():
+    """x; or, where x stands for a shape only (strides 0), memory of that shape, never filled: channels-last for planes,
+    as convolutions left them, else in dout's format."""
+    if any(x.stride()):
+        return x
+    planes = x.dim() == 4 and x.dtype is not torch.float64
+    kind = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
+    if planes or (dout.is_contiguous(memory_format=kind) and not dout.is_contiguous()):
         return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=kind)
     return x
 
