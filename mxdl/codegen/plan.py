@@ -46,6 +46,9 @@ def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Ma
     _require_known(steps, constants, inputs)
     known = dict(inputs) | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
     types = infer_types(graph, known)
+    for value in order:
+        if types.get(value) is None:  # an input that nothing reads any more keeps its place among the inputs
+            types.set(value.node, (inputs[value.node.name],))
     _require_kernels(steps, types)
     source = _sources(steps)
     offsets, total = _offsets(steps, order, graph.outputs, constants, source, types)

@@ -1,0 +1,89 @@
+"""Every operator that has a C kernel: compiled by the system's compiler, it gives what the eager kernel gives."""
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+from mxdl.codegen import export_c
+from mxdl.errors import NotBuiltError
+from mxdl.graph import Graph, Value, apply, variable
+from mxdl.ops.operator import TrainingOnly
+from tests.ops.calls import Case, sample_cases
+from tests.parity.kernels import forward
+
+COMPILER = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler on this machine")
+MOST_INPUTS = 30  # of one file
+
+
+def has_c_kernel(case: Case) -> bool:
+    """Whether the single-file build takes this call: float32 in predict mode, with a rule that does not refuse."""
+    op, call = case.op, case.call
+    if op.emit_c_rule is None or isinstance(op.emit_c_rule, TrainingOnly) or call.training or op.needs_seed:
+        return False
+    outputs = forward(op, call).outputs[:1]
+    return (bool(call.inputs) and all(a.dtype == np.float32 and a.size for a in call.inputs)
+            and all(out.dtype is torch.float32 for out in outputs))
+
+
+def batches() -> list[list[Case]]:
+    """Cases that share a file, so that the compiler starts a dozen times and not hundreds."""
+    found: list[list[Case]] = [[]]
+    for case in filter(has_c_kernel, sample_cases()):
+        if sum(len(c.call.inputs) for c in found[-1]) + len(case.call.inputs) > MOST_INPUTS:
+            found.append([])
+        found[-1].append(case)
+    return found
+
+
+def node_of(case: Case, number: int) -> tuple[Value, dict[str, tuple[int, ...]]]:
+    """The first output of the call as a graph value, and the shapes of its variables."""
+    shapes = {f"in{number}_{i}": a.shape for i, a in enumerate(case.call.inputs)}
+    made = apply(case.op, [variable(name) for name in shapes], case.op.parse(case.call.attrs), name=f"node{number}")
+    return (made if isinstance(made, Value) else made[0]), shapes
+
+
+def exportable(case: Case, folder) -> bool:
+    """A kernel may refuse a case, in words; then there is nothing to compare."""
+    value, shapes = node_of(case, 0)
+    try:
+        export_c(Graph([value]), {}, shapes, folder / "one.c", "net")
+    except NotBuiltError as error:
+        assert "export to C" in str(error)
+        return False
+    return True
+
+
+@pytest.mark.parametrize("batch", batches(), ids=lambda batch: f"{batch[0].op.name}-{batch[-1].op.name}")
+def test_c_equals_eager(batch, tmp_path):
+    cases = [case for case in batch if exportable(case, tmp_path)]
+    if not cases:
+        return
+    values, shapes = [], {}
+    for number, case in enumerate(cases):
+        value, more = node_of(case, number)
+        values.append(value)
+        shapes |= more
+    source, program = tmp_path / "net.c", tmp_path / "net"
+    graph = Graph(values)
+    export_c(graph, {}, shapes, source, "net")
+    subprocess.run([COMPILER, "-O1", "-DNET_MAIN", source, "-o", program, "-lm"], check=True, timeout=120)
+    arrays = {f"in{n}_{i}": a for n, case in enumerate(cases) for i, a in enumerate(case.call.inputs)}
+    data = b"".join(np.ascontiguousarray(arrays[node.name]).tobytes() for node in graph.inputs)
+    done = subprocess.run([program], input=data, capture_output=True, timeout=60, check=True)
+    got = np.frombuffer(done.stdout, "<f4")
+    start = 0
+    for case in cases:
+        expected = forward(case.op, case.call).outputs[0].numpy()
+        found = got[start:start + expected.size].reshape(expected.shape)
+        start += expected.size
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6, err_msg=repr(case))
+    assert start == got.size
+
+
+def test_many_operators_have_a_c_kernel():
+    assert len({case.op for batch in batches() for case in batch}) >= 115
