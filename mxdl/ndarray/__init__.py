@@ -16,7 +16,7 @@ indexing.install()
 protocols.install()
 NDArray.split_v2 = split_v2  # type: ignore[attr-defined]
 register.populate({"op": op, "_internal": _internal, "contrib": contrib, "linalg": linalg, "image": image,
-                   "sparse": sparse})
+                   "sparse": sparse, "random": random})
 for _name, _function in [*arithmetic.functions().items(), *vars(op).items()]:
     if not _name.startswith("_"):
         globals().setdefault(_name, _function)

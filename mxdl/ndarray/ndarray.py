@@ -195,6 +195,9 @@ class NDArray:
     def as_nd_ndarray(self) -> NDArray:
         return self
 
+    def as_np_ndarray(self) -> NDArray:
+        raise NotBuiltError(f"as_np_ndarray: mx.np is not built; got an NDArray of shape {self.shape}; use mx.nd")
+
     def tostype(self, stype: str) -> NDArray:
         """A copy in another storage; only "default" (dense) is there."""
         if stype != "default":

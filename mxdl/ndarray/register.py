@@ -137,6 +137,8 @@ def populate(namespaces: Mapping[str, ModuleType]) -> None:
         function = make_function(face.op, face.name, module.__name__)
         if not hasattr(module, face.name):
             setattr(module, face.name, function)
+        if face.name.startswith("_random_") and face.name.endswith("_like"):
+            setattr(namespaces["random"], face.name.removeprefix("_random_"), function)
         takes_tensor = bool(face.op.parameters) or face.op.variadic is not None
         if face.namespace == TOP and face.name.islower() and takes_tensor and not hasattr(NDArray, face.name):
             setattr(NDArray, face.name, function)
