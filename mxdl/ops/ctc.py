@@ -15,7 +15,8 @@ from .operator import operator
 from .samples import Sample
 from .traits import COSTLY, Traits
 
-LABELS = np.array([[1, 2, -1], [3, 0, 0]], "float32")
+#: blank last: classes 0 to 2 are labels, 3 is the blank
+LABELS = np.array([[1, 2, -1], [2, 0, 0]], "float32")
 
 
 @operator("CTCLoss", aliases=("ctc_loss", "_contrib_CTCLoss", "_contrib_ctc_loss"), traits=Traits(recompute=COSTLY),

@@ -1,0 +1,24 @@
+"""docs/differences.md says what every operator's entry says of where it differs from MXNet."""
+from pathlib import Path
+
+from mxdl.ops import registry
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
+
+
+def table() -> list[str]:
+    """The rows that the entries call for, in alphabetical order."""
+    rows = [f"| `{op.name}` | {op.parity} |" for op in registry.all() if op.parity]
+    rows += [f"| `{op.name}`, {attributes(sample)} | {sample.parity} |" for op in registry.all()
+             for sample in op.samples if sample.parity]
+    return sorted(set(rows), key=str.lower)
+
+
+def attributes(sample) -> str:
+    given = [f"`{name}={value}`" for name, value in sample.attrs.items()]
+    return ", ".join([*given, *(["training"] if sample.training else [])]) or "plain"
+
+
+def test_page_has_the_entries_rows():
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    assert rows == table(), "\n".join(["the table of docs/differences.md must be these rows:", *table()])
