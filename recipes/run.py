@@ -75,12 +75,16 @@ class Run:
         return (Path(folder) / "run.json").is_file()
 
     @classmethod
-    def create(cls, folder: Path, resolved: Resolved) -> "Run":
+    def check_free(cls, folder: Path) -> None:
         """Raises RunFolderError when something is there already."""
-        folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             what = "a run is there already; go on with it by --resume" if cls.is_one(folder) else "it is not empty"
             raise RunFolderError(f"run folder {folder}: {what}, or choose another with --out")
+
+    @classmethod
+    def create(cls, folder: Path, resolved: Resolved) -> "Run":
+        """Raises RunFolderError when something is there already."""
+        cls.check_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder)
         run.write("recipe.yaml", as_yaml(resolved))

@@ -149,13 +149,22 @@ class Loop:
         return self.metrics.records[-1]
 
 
-def train(resolved: Resolved, run: Run, progress: Progress, resume: bool = False) -> dict[str, Any]:
-    """Trains a recipe in a run folder; returns the last epoch's record.
+def prepare(resolved: Resolved) -> Task:
+    """The recipe's task with its data read: what can be missing is found before a run folder is made.
 
-    Raises DataMissing, NotFinite, Interrupted, OSError (a full disk), CheckpointMissing when there is none to resume.
+    Raises DataMissing, DeviceError.
     """
+    contexts(resolved.recipe.train.devices)
     task = build("task", resolved.recipe.task, resolved.recipe)
     task.open()
+    return task
+
+
+def train(task: Task, resolved: Resolved, run: Run, progress: Progress, resume: bool = False) -> dict[str, Any]:
+    """Trains a prepared task in a run folder; returns the last epoch's record.
+
+    Raises NotFinite, Interrupted, OSError (a full disk), CheckpointMissing when there is none to resume.
+    """
     run.write_info(facts=task.facts)
     loop = Loop(task, resolved, run, progress, resume)
     progress.event("start", run=str(run.folder), recipe=resolved.name, step=loop.state.step)

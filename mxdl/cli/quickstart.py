@@ -40,15 +40,16 @@ def run(args: argparse.Namespace) -> int:
     from mxdl.recipes.progress import Progress
     from mxdl.recipes.resolve import resolve
     from mxdl.recipes.run import Run, default_folder
-    from mxdl.recipes.train import train
+    from mxdl.recipes.train import prepare, train
 
     name, path = catalog.find(_RECIPE)
     resolved = resolve(path, name)
+    task = prepare(resolved)
     made = Run.create(args.out or default_folder("quickstart"), resolved)
     progress = Progress("json" if args.json else "auto", log=made.log)
     settings = resolved.recipe.train
     with _step(f"train {name} (mirror={settings.mirror}, kvstore={settings.kvstore})", args.json):
-        train(resolved, made, progress)
+        train(task, resolved, made, progress)
     source, program = made.path("lenet.c"), made.path("lenet").resolve()
     with _step("export to one C file", args.json):
         model = trained(made, resolved)

@@ -41,26 +41,31 @@ def run(args: argparse.Namespace) -> int:
         return _dry_run(args, resolved)
     if args.resume and args.out and Run.is_one(args.out):
         return _resume_folder(args, Run.open(args.out))
-    return _train(args, resolved, Run.create(args.out or default_folder(name), resolved), resume=False)
+    from mxdl.recipes.train import prepare
+    folder = args.out or default_folder(name)
+    Run.check_free(folder)
+    task = prepare(resolved)
+    return _train(args, task, resolved, Run.create(folder, resolved), resume=False)
 
 
 def _resume_folder(args, run) -> int:
     from mxdl.cli.main import Usage
     from mxdl.recipes.checkpoint import Checkpoints
+    from mxdl.recipes.train import prepare
     if not args.resume:
         raise Usage(f"{run.folder} is a run; go on with it by: mxdl train {run.folder} --resume")
     resolved = run.resolved(args.overrides, args.config)
-    return _train(args, resolved, run, resume=Checkpoints(run.path("checkpoints")).has_any())
+    return _train(args, prepare(resolved), resolved, run, resume=Checkpoints(run.path("checkpoints")).has_any())
 
 
-def _train(args, resolved, run, resume: bool) -> int:
+def _train(args, task, resolved, run, resume: bool) -> int:
     from mxdl.recipes.evaluate import ExpectationMissed, missed
     from mxdl.recipes.progress import Progress, figures
     from mxdl.recipes.train import train
     mode = "json" if args.json else "quiet" if args.quiet else "auto"
     progress = Progress(mode, resolved.recipe.log.every, run.log)
     try:
-        record = train(resolved, run, progress, resume)
+        record = train(task, resolved, run, progress, resume)
     except BaseException as error:
         run.log(f"{type(error).__name__}: {error}")
         raise

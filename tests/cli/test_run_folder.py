@@ -105,6 +105,18 @@ def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
     assert done.returncode == 0 and "accuracy" in done.stdout, done.stderr
 
 
+def test_missing_data_leaves_no_folder(tmp_path, monkeypatch):
+    def no_network(url, timeout):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setenv("MXDL_DATA", str(tmp_path))
+    monkeypatch.setenv("MXDL_HOME", str(tmp_path))
+    done = mxdl("train", "mlp_mnist", "--out", str(tmp_path / "run"))
+    assert done.returncode == 2 and f"{tmp_path / 'mnist'}" in done.stderr and "no network" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_dry_run_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = mxdl("train", "lenet_digits", "--dry-run")

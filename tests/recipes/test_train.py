@@ -61,7 +61,7 @@ def quiet() -> Progress:
 def start(folder, name: str, *overrides: str) -> Run:
     recipe = resolved(name, *overrides)
     run = Run.create(folder, recipe)
-    train.train(recipe, run, quiet())
+    train.train(train.prepare(recipe), recipe, run, quiet())
     return run
 
 
@@ -94,11 +94,11 @@ def test_resumed_run_gives_the_bits_of_an_uninterrupted_one(tmp_path, monkeypatc
     monkeypatch.setattr(train.Engine, "step", step_then_signal)
     how = f"saved at step {stop_after}; resume with:\n  mxdl train .*parts --resume"
     with pytest.raises(train.Interrupted, match=how) as caught:
-        train.train(recipe, run, quiet())
+        train.train(train.prepare(recipe), recipe, run, quiet())
     assert caught.value.code == 130
     monkeypatch.undo()
     np.random.seed(stop_after)  # nothing may hang on what was drawn before
-    train.train(run.resolved(), run, quiet(), resume=True)
+    train.train(train.prepare(recipe), recipe, run, quiet(), resume=True)
     assert figures(run) == figures(whole)
     assert files(run) == files(whole)
 
@@ -142,7 +142,7 @@ def test_not_finite_stops_before_the_update_and_names_the_place(tmp_path, monkey
 
     monkeypatch.setattr(train.Engine, "step", step_that_breaks)
     with pytest.raises(NotFinite, match=f"the loss is nan at step 7; first not finite: {where}"):
-        train.train(recipe, run, quiet())
+        train.train(train.prepare(recipe), recipe, run, quiet())
     assert Checkpoints(run.path("checkpoints")).find(LAST).name == "00000005"
 
 
