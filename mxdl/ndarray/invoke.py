@@ -92,11 +92,11 @@ def owned(result: torch.Tensor, inputs: Sequence[torch.Tensor | None]) -> torch.
             if result is x:
                 return result.clone()
         return result
-    if not result.is_contiguous():
-        return result.contiguous()
     storage = result.untyped_storage()._cdata
-    shared = any(x is not None and x.untyped_storage()._cdata == storage for x in inputs)
-    return result.clone() if shared else result
+    if any(x is not None and x.untyped_storage()._cdata == storage for x in inputs):
+        return result.clone(memory_format=torch.contiguous_format)
+    # memory of its own, in whatever format (channels-last planes), unless it is stretched
+    return result.contiguous() if 0 in result.stride() else result
 
 
 def _run(op: Operator, tensors: list, attrs: Mapping[str, Any], recording: bool) -> Any:

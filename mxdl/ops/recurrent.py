@@ -75,6 +75,11 @@ def rnn(data, parameters, state, state_cell=None, sequence_length=None, *, state
         raise ShapeError(f"RNN: wrong number of parameters; got {parameters.numel()} for {num_layers} {mode} layers "
                          f"of {state_size}, {1 + bidirectional} direction(s), input {data.shape[2]}; give "
                          f"{stack.num_parameters}")
+    begin = (num_layers * (1 + bidirectional), data.shape[1], state_size)
+    for name, given in (("state", state), ("state_cell", state_cell)):
+        if given is not None and tuple(given.shape) != begin:
+            raise ShapeError(f"RNN: {name} does not fit; got {name}{list(given.shape)} for data{list(data.shape)}; "
+                             f"give {list(begin)}")
     inputs = (data, parameters, state, state_cell, sequence_length)
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs):
         return _Recorded.apply(stack, seed, *inputs)
