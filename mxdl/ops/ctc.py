@@ -20,6 +20,7 @@ LABELS = np.array([[1, 2, -1], [2, 0, 0]], "float32")
 
 
 @operator("CTCLoss", aliases=("ctc_loss", "_contrib_CTCLoss", "_contrib_ctc_loss"), traits=Traits(recompute=COSTLY),
+          mxnet_outputs=2,
           samples=[Sample((5, 2, 4), np.array([[1, 2, 0], [3, 3, 0]], "float32"), differentiable=(0,)),
                    Sample((5, 2, 4), LABELS, blank_label="last", differentiable=(0,)),
                    Sample((5, 2, 4), LABELS, np.array([4, 5], "float32"), np.array([1, 3], "float32"),

@@ -83,6 +83,13 @@ def pick(data, index, *, axis: int = -1, keepdims: bool = False, mode: Literal["
     return out if out.dim() else out.reshape(1)
 
 
+@pick.complete
+def _(shapes, *, axis, **_):
+    lengths = list(shapes["data"])
+    del lengths[axis]
+    return {} if shapes["index"] is not None else {"index": tuple(lengths)}
+
+
 @operator("_backward_pick", traits=LIKE_LAST, parity=None)
 def pick_gradient(dout, index, like, *, axis: int = -1, mode: str = "clip"):
     """`dout` at the places that pick read, zeros elsewhere.  out: T[like.shape]"""

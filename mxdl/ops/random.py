@@ -14,6 +14,7 @@ import torch
 from ..types import TORCH_DTYPES, DType, TensorType
 from . import registry
 from .create import place
+from .families import equal_shapes
 from .operator import NOT_DIFFERENTIABLE, Operator, operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -104,12 +105,15 @@ def _distribution(name: str, draw: Draw, numbers: Mapping[str, float | int], arr
                                                   f"{formula} in the shape and dtype of data.  data, out: float[...]"),
                   traits=_SHAPE_ONLY, gradient=NOT_DIFFERENTIABLE, parity=OWN_DRAWS,
                           samples=[Sample((3, 4), **sampled)]))
-    registry.add(Operator(f"_sample_{name}", _signed(of_arrays, arrays, {"shape": shape, "dtype": kind, "seed": seed},
-                                             f"{formula}, `shape` draws for each element of the parameters.  "
-                                             f"{', '.join(arrays)}: float[...];  out: dtype[..., *shape]"),
-                  aliases=(f"sample_{name}",), traits=_CHEAP, gradient=NOT_DIFFERENTIABLE, parity=OWN_DRAWS,
-                  samples=[Sample(*[(2, 3)] * len(arrays), low=0.1, high=high, shape=(4,)),
-                           Sample(*[(3,)] * len(arrays), low=0.1, high=high)]))
+    op = Operator(
+        f"_sample_{name}", _signed(of_arrays, arrays, {"shape": shape, "dtype": kind, "seed": seed},
+                                   f"{formula}, `shape` draws for each element of the parameters.  "
+                                   f"{', '.join(arrays)}: float[...];  out: dtype[..., *shape]"),
+        aliases=(f"sample_{name}",), traits=_CHEAP, gradient=NOT_DIFFERENTIABLE, parity=OWN_DRAWS,
+        samples=[Sample(*[(2, 3)] * len(arrays), low=0.1, high=high, shape=(4,)),
+                 Sample(*[(3,)] * len(arrays), low=0.1, high=high)])
+    op.complete(equal_shapes)
+    registry.add(op)
 
 
 def _signed(kernel: Callable, tensors: tuple[str, ...], attributes: Mapping[str, tuple[Any, Any]],

@@ -39,7 +39,7 @@ def _num_outputs(attrs):
 
 
 @operator("RNN", aliases=("_npx_rnn",), traits=_COSTLY, num_outputs=_num_outputs, num_visible=_num_visible,
-          output_names=("output", "state_output", "statecell_output"),
+          output_names=("output", "state_output", "statecell_output"), mxnet_outputs=_num_visible,
           samples=[Sample((4, 2, 3), (144,), (1, 2, 4), (1, 2, 4), state_size=4, num_layers=1, mode="lstm",
                           state_outputs=True, training=True, differentiable=(0, 1, 2)),
                    Sample((3, 2, 5), (2 * 3 * 4 * (5 + 4 + 2) + 2 * 3 * 4 * (8 + 4 + 2),), (4, 2, 4), state_size=4,

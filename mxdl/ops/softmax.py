@@ -65,6 +65,13 @@ def _(attrs):
     return ("data", "length") if attrs["use_length"] else ("data",)
 
 
+@softmax.complete
+def _(shapes, *, axis, **_):
+    lengths = list(shapes["data"])
+    del lengths[axis]
+    return {"length": tuple(lengths)}
+
+
 @softmax.gradient
 def _(call):
     return _gradient(call, softmax_backward)

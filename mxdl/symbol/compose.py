@@ -16,7 +16,7 @@ from ..ops import Operator
 from ..types import dtype_name
 
 #: attributes that say how many inputs an operator is given, where it is not `num_args`
-_COUNTS = ("num_outputs", "num_weights")
+_COUNTS = ("num_arrays", "num_outputs", "num_tensors", "num_weights")
 
 
 def make_node(op: Operator, hint: str, inputs: Mapping[str, Value] | Sequence[Value], attrs: Mapping[str, Any],

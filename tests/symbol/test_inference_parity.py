@@ -22,8 +22,8 @@ for namespace, name, attrs, shapes in requests:
         except Exception as error:
             result.append(str(error))
 """
-#: operators whose unknown inputs MXNet tells and mxdl does not: they are no parameters
-NOT_COMPLETED = {"_identity_with_attr_like_rhs", "_slice_assign", "softmax", "boolean_mask"}
+#: operators whose unknown inputs MXNet tells and mxdl does not (they are no parameters), and what legacy scalars differ
+NOT_COMPARED = {"_identity_with_attr_like_rhs", "_slice_assign", "boolean_mask", "allclose"}
 
 
 def requests(known):
@@ -33,7 +33,7 @@ def requests(known):
             continue
         for sample in op.samples:
             shapes = [list(array.shape) for array in sample.arrays()]
-            if any(not shape or 0 in shape for shape in shapes):
+            if any(not shape or 0 in shape for shape in shapes) or sample.parity:
                 continue  # MXNet reads 0 as unknown
             face = own[op.name]
             for given in {len(shapes), len(shapes) if op.variadic else min(1, len(shapes))}:
@@ -41,15 +41,13 @@ def requests(known):
 
 
 def test_every_operator_infers_as_in_mxnet(mxnet):
-    asked = [request for request in requests(mxnet.names) if request[1] not in NOT_COMPLETED]
+    asked = [request for request in requests(mxnet.names) if request[1] not in NOT_COMPARED]
     space = {"mx": mx, "requests": asked}
     exec(INFER, space)
-    compared = 0
-    for request, ours, theirs in zip(asked, space["result"], mxnet.run(INFER, requests=asked), strict=True):
-        if not isinstance(theirs, str):
-            assert ours == theirs, request
-            compared += 1
-    assert compared > 0.8 * len(asked)
+    answers = list(zip(asked, space["result"], mxnet.run(INFER, requests=asked), strict=True))
+    compared = [answer for answer in answers if not isinstance(answer[2], str)]
+    assert [answer for answer in compared if answer[1] != answer[2]] == []
+    assert len(compared) > 0.8 * len(asked)
 
 
 NETS = {

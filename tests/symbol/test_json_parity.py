@@ -35,6 +35,13 @@ NETS = {
         a, b = mx.sym.var("a"), mx.sym.var("b")
         net = mx.sym.Group([f(*args) for f in (mx.sym.pow, mx.sym.maximum, mx.sym.minimum, mx.sym.hypot)
                             for args in ((a, b), (a, 2), (2, b))])""",
+    "random": """
+        a, b = mx.sym.var("a"), mx.sym.var("b")
+        r = mx.sym.random
+        net = mx.sym.Group([r.uniform(0, 1, shape=(2,)), r.normal(shape=(2, 2)), r.randn(2, 3),
+                            r.poisson(2., shape=(3,)), r.exponential(2, shape=(1,)), r.gamma(1, 2, shape=(1,)),
+                            r.randint(0, 5, shape=(2,)), r.normal(a, b, shape=(2,)), r.uniform(a, b),
+                            mx.sym.Dropout(a, p=0.3)])""",
     "scopes and attributes": """
         with mx.AttrScope(ctx_group="dev1", __data__="great"), mx.name.Prefix("net_"):
             x = mx.sym.BatchNorm(mx.sym.var("x", lr_mult=3), fix_gamma=False, attr={"__mood__": 'a "b"'})
@@ -96,6 +103,8 @@ def requests(known):
     for op in registry.all():
         if op.name in known and not op.name.startswith("_backward"):
             for sample in op.samples:
+                if sample.attrs.get("act_type") == "rrelu":
+                    continue  # MXNet shows its users the noise too
                 for count in {len(sample.inputs), len(sample.inputs) if op.variadic else min(1, len(sample.inputs))}:
                     yield [own[op.name].namespace, own[op.name].name, count, repr(sample.attrs)]
 
@@ -104,10 +113,8 @@ def test_every_operator_composes_as_in_mxnet(mxnet):
     asked = list(requests(mxnet.names))
     space = {"mx": mx, "requests": asked}
     exec(COMPOSE, space)
-    compared = 0
-    for request, ours, theirs in zip(asked, space["result"], mxnet.run(COMPOSE, requests=asked), strict=True):
-        if isinstance(theirs, str):  # MXNet refuses: optimizers in a symbol, attributes of mxdl's own
-            continue
-        assert ours == theirs, request
-        compared += 1
-    assert compared > 0.8 * len(asked)
+    answers = list(zip(asked, space["result"], mxnet.run(COMPOSE, requests=asked), strict=True))
+    # MXNet refuses some: optimizers in a symbol, attributes of mxdl's own
+    compared = [answer for answer in answers if not isinstance(answer[2], str)]
+    assert [answer for answer in compared if answer[1] != answer[2]] == []
+    assert len(compared) > 0.8 * len(asked)
