@@ -78,7 +78,8 @@ def negative_binomial(k: Any = 1, p: Any = 1, shape: Any = None, dtype: Any = No
 
 
 def generalized_negative_binomial(mu: Any = 1, alpha: Any = 1, shape: Any = None, dtype: Any = None,
-                                  ctx: Context | None = None, out: NDArray | None = None, name: str | None = None) -> NDArray:
+                                  ctx: Context | None = None, out: NDArray | None = None,
+                                  name: str | None = None) -> NDArray:
     """Negative binomial with mean `mu` and dispersion `alpha`."""
     parameters = {"mu": mu, "alpha": alpha}
     return _draw("generalized_negative_binomial", parameters, parameters, shape, dtype, ctx, out)
