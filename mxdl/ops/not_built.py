@@ -14,7 +14,6 @@ _FAMILIES = (
        (re.compile(r"_sg_mkldnn_\w+|_contrib_(quantize|quantize_v2|dequantize|requantize|quantized_\w+|calibrate_entropy)"),
      "load the model's float32 version instead"),
     (re.compile(r"_foreach|_while_loop|_cond"), "run the loop in Python, or unroll it"),
-    (re.compile(r"UpSampling|_contrib_(BilinearResize2D|box_nms)"), "bind an inner output, net.get_internals()[...]"),
     (re.compile(r"Custom"), "run the model imperatively"),
 )
 

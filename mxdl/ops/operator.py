@@ -95,7 +95,7 @@ class Operator:
         #: True where the rule is on purpose not the derivative of the body (SoftmaxOutput, BlockGrad)
         self.surrogate = False
         self.complete_rule: Callable | None = None
-        self.inputs_rule: Callable[[Mapping], Sequence[str]] | None = None
+        self.inputs_rule: Callable[[Mapping], Sequence[str] | None] | None = None
         self.in_place_kernel: Callable | None = None
         self.invert_rule: Callable | None = None
         self.infer_rule: Callable | None = None
@@ -150,8 +150,9 @@ class Operator:
         self.invert_rule = rule
         return rule
 
-    def inputs(self, rule: Callable[[Mapping], Sequence[str]]) -> Callable:
-        """Set `rule(attrs with defaults) -> names of the inputs in use` where attributes switch inputs on and off."""
+    def inputs(self, rule: Callable[[Mapping], Sequence[str] | None]) -> Callable:
+        """Set `rule(attrs with defaults) -> names of the inputs in use` where attributes switch inputs on and off;
+        None where any number may be given."""
         self.inputs_rule = rule
         return rule
 
@@ -209,10 +210,11 @@ class Operator:
 
     def input_names(self, attrs: Mapping[str, Any], count: int | None = None) -> list[str]:
         """Names of the inputs in use; `count` inputs where the operator takes any number."""
+        named = None if self.inputs_rule is None else self.inputs_rule(self.filled(attrs))
+        if named is not None:
+            return list(named)
         if self.variadic:
             return self.parameters + [f"arg{i}" for i in range((count or 0) - len(self.parameters))]
-        if self.inputs_rule is not None:
-            return list(self.inputs_rule(self.filled(attrs)))
         return list(self.parameters)
 
     def num_outputs(self, attrs: Mapping[str, Any]) -> int:
@@ -257,7 +259,7 @@ class Operator:
     def run(self, tensors: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
         """Run the kernel on `tensors`: one a parameter (None where none is given), or those in use in their order.
         attrs: typed, with `training` and `seed` where the kernel takes them."""
-        if self.inputs_rule is not None and len(tensors) != len(self.parameters):
+        if self.inputs_rule is not None and len(tensors) != len(self.parameters) and not self.variadic:
             names = self.input_names(attrs)
             if names != self.parameters[:len(names)]:
                 return self.kernel(**dict(zip(names, tensors, strict=True)), **attrs)

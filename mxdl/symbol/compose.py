@@ -38,6 +38,9 @@ def make_node(op: Operator, hint: str, inputs: Mapping[str, Value] | Sequence[Va
     name = NameManager.current.get(name, hint)
     if named:
         inputs = _with_variables(op, name, inputs, typed, texts)
+    elif op.inputs_rule is not None:
+        missing = op.input_names(typed, len(inputs))[len(inputs):]
+        inputs = [*inputs, *(variable(f"{name}_{n}", dict(texts)) for n in missing)]
     return Node(op, name, typed, inputs, texts)
 
 
