@@ -4,7 +4,7 @@ import inspect
 import pytest
 
 import mxdl as mx
-from mxdl.errors import OperatorError, ShapeError
+from mxdl.errors import NotBuiltError, OperatorError, ShapeError
 from mxdl.ndarray.register import REMEMBERED, remembering_parse
 from mxdl.ops import get
 from mxdl.ops.faces import faces
@@ -94,3 +94,17 @@ def test_parsed_attributes_are_remembered_and_bounded():
     for i in range(3, REMEMBERED + 3):
         assert parse({"scalar": i}).attrs == {"scalar": float(i)}
     assert parse({"scalar": 2}) is not first, "forgotten: memory must not grow with the number of different calls"
+
+
+def test_a_misspelt_name():
+    with pytest.raises(AttributeError, match="no function 'rulu'; did you mean 'relu'"):
+        mx.nd.rulu
+    assert not hasattr(mx.nd, "my_operator")
+
+
+def test_sparse_storage_is_refused():
+    assert not isinstance(mx.nd.ones((2,)), (mx.nd.sparse.CSRNDArray, mx.nd.sparse.RowSparseNDArray))
+    for make in (mx.nd.sparse.csr_matrix, mx.nd.sparse.row_sparse_array, mx.nd.sparse.CSRNDArray):
+        with pytest.raises(NotBuiltError, match="use a dense array"):
+            make([[1]])
+    assert mx.nd.sparse.zeros("default", (2,)).shape == (2,)
