@@ -7,6 +7,7 @@ from __future__ import annotations
 import torch
 
 from .operator import operator
+from .products_c import Matrices, emit_products, packed
 from .samples import Sample
 from .traits import COSTLY, Traits
 
@@ -18,6 +19,14 @@ def heads_of(data: torch.Tensor, heads: int, parts: int) -> tuple[torch.Tensor, 
     length, batch, width = data.shape
     split = data.reshape(length, batch * heads, parts, width // heads // parts)
     return tuple(split[:, :, i].transpose(0, 1) for i in range(parts))
+
+
+def heads_in_c(buffer, heads: int, parts: int, part: int) -> tuple[Matrices, int, int, int]:
+    """Part number `part` of `heads_of` in the C build: the matrices [L, D], how many, L and D."""
+    length, batch, width = buffer.shape
+    depth = width // heads // parts
+    offset = f"({buffer.pointer} + {part * depth})"
+    return Matrices(offset, parts * depth, batch * width, 1), batch * heads, length, depth
 
 
 def together(parts: list[torch.Tensor], batch: int) -> torch.Tensor:
@@ -89,3 +98,26 @@ def encdec_valatt(keys_values, attention, *, heads: int):
     keys_values: float[S, B, H*2*D]   attention: float[B*H, L, S]   out: float[L, B, H*D]"""
     value = heads_of(keys_values, heads, 2)[1]
     return together([torch.bmm(attention, value)], keys_values.shape[1])
+
+
+@selfatt_qk.emit_c
+@encdec_qk.emit_c
+def _(call):
+    heads, own = call.attrs["heads"], len(call.inputs) == 1
+    queries, count, length, depth = heads_in_c(call.inputs[0], heads, 3 if own else 1, 0)
+    keys, _, steps, _ = heads_in_c(call.inputs[0 if own else 1], heads, 3 if own else 2, 1 if own else 0)
+    out = packed(call.outputs[0].pointer, length, steps)
+    return emit_products(call, queries, keys.turned, out, count, length, depth, steps, depth ** -0.5)
+
+
+def emit_weighted_values(call, parts: int) -> str:
+    """C of attention times values, which are the last of `parts` parts."""
+    heads, (data, attention) = call.attrs["heads"], call.inputs
+    values, count, steps, depth = heads_in_c(data, heads, parts, parts - 1)
+    length = attention.shape[1]
+    out = heads_in_c(call.outputs[0], heads, 1, 0)[0]
+    return emit_products(call, packed(attention.pointer, length, steps), values, out, count, length, steps, depth)
+
+
+selfatt_valatt.emit_c(lambda call: emit_weighted_values(call, 3))
+encdec_valatt.emit_c(lambda call: emit_weighted_values(call, 2))

@@ -6,6 +6,7 @@ import torch
 from ..errors import ShapeError
 from .operator import operator
 from .samples import Sample
+from .strided import emit_view
 from .traits import CHEAP, Traits
 
 VIEW = Traits(recompute=CHEAP, view=True)
@@ -99,3 +100,7 @@ def diag(data, *, k: int = 0, axis1: int = 0, axis2: int = 1):
     if data.dim() == 1:
         return torch.diag(data, k)
     return torch.diagonal(data, k, axis1, axis2).contiguous()
+
+
+for op in (transpose, swap_axis):
+    op.emit_c(emit_view(op))

@@ -6,6 +6,7 @@ import torch
 from ..errors import ShapeError
 from .operator import operator
 from .samples import Sample
+from .strided import emit_view
 from .traits import CHEAP, Traits
 
 
@@ -63,3 +64,7 @@ def _stretch(name: str, data: torch.Tensor, shape: tuple[int, ...]) -> torch.Ten
         raise ShapeError(f"{name}: only axes of length 1 stretch; got data{list(data.shape)} to {list(shape)}; "
                          "reshape or repeat first")
     return data.expand(shape)
+
+
+for op in (broadcast_like, broadcast_to, broadcast_axis):
+    op.emit_c(emit_view(op))

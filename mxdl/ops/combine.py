@@ -11,6 +11,7 @@ from .create import zeros_like
 from .families import equal_shapes
 from .operator import operator
 from .samples import Sample
+from .strided import emit_view
 from .traits import CHEAP, Traits
 
 COPY = Traits(recompute=CHEAP)
@@ -211,3 +212,7 @@ def _(call):
                                length, length, out.shape[axis] * inner))
         offset += length
     return " ".join(lines)
+
+
+for op in (split, split_v2):
+    op.emit_c(emit_view(op))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..errors import ShapeError
-from .matrix import product_gradients
+from .matrix import emit_batch_of_products, product_gradients
 from .operator import operator
 from .reduce import at_least_one_axis
 from .samples import Sample
@@ -54,6 +54,13 @@ def gemm_gradients(call):
 @gemm2.gradient
 def _(call):
     return list(gemm_gradients(call))
+
+
+@gemm2.emit_c
+def _(call):
+    if call.attrs["axis"] not in (-2, len(call.inputs[0].shape) - 2):
+        raise call.refuse(f"rows along axis {call.attrs['axis']} have no C kernel")
+    return emit_batch_of_products(call, call.attrs["alpha"])
 
 
 @operator("_linalg_gemm", aliases=("linalg_gemm",), traits=PRODUCT,

@@ -7,6 +7,7 @@ import torch
 
 from ..errors import ShapeError
 from .operator import operator
+from .products_c import emit_products, packed
 from .samples import Sample
 from .traits import COSTLY, Traits
 
@@ -68,6 +69,17 @@ def _(call):
             dot_rhs_gradient(dout, lhs, rhs, **flags) if call.needs[1] else None]
 
 
+@dot.emit_c
+def _(call):
+    lhs, rhs, out = call.inputs[0], call.inputs[1], call.outputs[0]
+    ta, tb = call.attrs["transpose_a"], call.attrs["transpose_b"]
+    k = lhs.shape[0 if ta else -1]
+    m, n = lhs.size // k, rhs.size // k
+    left = packed(lhs.pointer, k, m).turned if ta else packed(lhs.pointer, m, k)
+    right = packed(rhs.pointer, n, k).turned if tb else packed(rhs.pointer, k, n)
+    return emit_products(call, left, right, packed(out.pointer, m, n), 1, m, k, n)
+
+
 def flipped(x: torch.Tensor, transposed: bool) -> torch.Tensor:
     return x.transpose(-1, -2) if transposed else x
 
@@ -104,6 +116,20 @@ def _(call):
                                   call.attrs["transpose_b"], call.needs))
 
 
+def emit_batch_of_products(call, scale: float = 1.0) -> str:
+    """C of a product for each index of the leading axes, by transpose_a and transpose_b."""
+    lhs, rhs, out = call.inputs[0], call.inputs[1], call.outputs[0]
+    ta, tb = call.attrs["transpose_a"], call.attrs["transpose_b"]
+    m, n = out.shape[-2:]
+    k = lhs.shape[-2 if ta else -1]
+    left = packed(lhs.pointer, k, m).turned if ta else packed(lhs.pointer, m, k)
+    right = packed(rhs.pointer, n, k).turned if tb else packed(rhs.pointer, k, n)
+    return emit_products(call, left, right, packed(out.pointer, m, n), math.prod(out.shape[:-2]), m, k, n, scale)
+
+
+batch_dot.emit_c(emit_batch_of_products)
+
+
 @operator("khatri_rao", traits=PRODUCT, samples=[Sample((2, 3), (4, 3)), Sample((2, 2), (3, 2), (2, 2))])
 def khatri_rao(*args):
     """Column k is the Kronecker product of the inputs' columns k.  args: float[M_i, K]   out: float[prod M_i, K]"""
@@ -122,3 +148,8 @@ def div_sqrt_dim(data):
 @div_sqrt_dim.gradient
 def _(call):
     return [div_sqrt_dim(call.douts[0])]
+
+
+@div_sqrt_dim.emit_c
+def _(call):
+    return call.elementwise(f"x / {math.sqrt(call.inputs[0].shape[-1])!r}f")

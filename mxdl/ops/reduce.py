@@ -56,7 +56,7 @@ def reduction(name: str, function: Callable, formula: str, *, aliases: Sequence[
 
 
 #: reduction -> the number by which the C kernel knows it
-C_KINDS = {"sum": 0, "mean": 1, "max": 2}
+C_KINDS = {"sum": 0, "mean": 1, "max": 2, "min": 3}
 
 
 def emit_reduction(kind: int) -> Callable:

@@ -8,6 +8,7 @@ import torch
 from ..errors import ShapeError
 from .operator import operator
 from .samples import Sample
+from .strided import emit_view
 from .traits import CHEAP, Traits
 
 VIEW = Traits(recompute=CHEAP, view=True)
@@ -185,3 +186,7 @@ def crop(*data, offset: tuple[int, ...] = (0, 0), h_w: tuple[int, ...] = (0, 0),
         raise ShapeError(f"Crop: the window leaves the image; got data{list(image.shape)}, "
                          f"window {height} x {width} at {(top, left)}; make it smaller")
     return image[:, :, top:top + height, left:left + width]
+
+
+for op in (slice_, slice_axis, slice_like, crop):
+    op.emit_c(emit_view(op))

@@ -25,9 +25,14 @@ def has_c_kernel(case: Case) -> bool:
     op, call = case.op, case.call
     if op.emit_c_rule is None or isinstance(op.emit_c_rule, TrainingOnly) or call.training or op.needs_seed:
         return False
-    outputs = forward(op, call).outputs[:1]
+    outputs = visible(case)
     return (bool(call.inputs) and all(a.dtype == np.float32 and a.size for a in call.inputs)
             and all(out.dtype is torch.float32 for out in outputs))
+
+
+def visible(case: Case) -> list[torch.Tensor]:
+    result = forward(case.op, case.call)
+    return result.outputs[:result.visible]
 
 
 def batches() -> list[list[Case]]:
@@ -40,18 +45,18 @@ def batches() -> list[list[Case]]:
     return found
 
 
-def node_of(case: Case, number: int) -> tuple[Value, dict[str, tuple[int, ...]]]:
-    """The first output of the call as a graph value, and the shapes of its variables."""
+def node_of(case: Case, number: int) -> tuple[list[Value], dict[str, tuple[int, ...]]]:
+    """The visible outputs of the call as graph values, and the shapes of its variables."""
     shapes = {f"in{number}_{i}": a.shape for i, a in enumerate(case.call.inputs)}
     made = apply(case.op, [variable(name) for name in shapes], case.op.parse(case.call.attrs), name=f"node{number}")
-    return (made if isinstance(made, Value) else made[0]), shapes
+    return [made] if isinstance(made, Value) else list(made[:len(visible(case))]), shapes
 
 
 def exportable(case: Case, folder) -> bool:
     """A kernel may refuse a case, in words; then there is nothing to compare."""
-    value, shapes = node_of(case, 0)
+    values, shapes = node_of(case, 0)
     try:
-        export_c(Graph([value]), {}, shapes, folder / "one.c", "net")
+        export_c(Graph(values), {}, shapes, folder / "one.c", "net")
     except NotBuiltError as error:
         assert "export to C" in str(error)
         return False
@@ -65,8 +70,8 @@ def test_c_equals_eager(batch, tmp_path):
         return
     values, shapes = [], {}
     for number, case in enumerate(cases):
-        value, more = node_of(case, number)
-        values.append(value)
+        made, more = node_of(case, number)
+        values += made
         shapes |= more
     source, program = tmp_path / "net.c", tmp_path / "net"
     graph = Graph(values)
@@ -78,10 +83,10 @@ def test_c_equals_eager(batch, tmp_path):
     got = np.frombuffer(done.stdout, "<f4")
     start = 0
     for case in cases:
-        expected = forward(case.op, case.call).outputs[0].numpy()
-        found = got[start:start + expected.size].reshape(expected.shape)
-        start += expected.size
-        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6, err_msg=repr(case))
+        for expected in visible(case):
+            found = got[start:start + expected.numel()].reshape(expected.shape)
+            start += expected.numel()
+            np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6, err_msg=repr(case))
     assert start == got.size
 
 
