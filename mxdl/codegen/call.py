@@ -1,6 +1,7 @@
 """What an operator's `.emit_c` rule is given: C expressions for its buffers, and where to put shared functions."""
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Any, NamedTuple
@@ -51,7 +52,7 @@ class CCall:
         read = [b for b in self.inputs if b.pointer != "NULL"]
         names = "xy"[:len(read)]
         loads = "".join(f" const float {v} = {b.pointer}[{_index(b.shape, out.shape)}];"
-                        for v, b in zip(names, read, strict=True))
+                        for v, b in zip(names, read, strict=True) if re.search(rf"\b{v}\b", expression))
         return f"for (size_t i = 0; i < {out.size}; ++i) {{{loads} {out.pointer}[i] = {expression}; }}"
 
     def refuse(self, reason: str) -> NotBuiltError:

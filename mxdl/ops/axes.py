@@ -6,7 +6,7 @@ import torch
 from ..errors import ShapeError
 from .operator import operator
 from .samples import Sample
-from .strided import emit_view
+from .strided import copy_loops, emit_view
 from .traits import CHEAP, Traits
 
 VIEW = Traits(recompute=CHEAP, view=True)
@@ -67,8 +67,14 @@ def depth_to_space(data, *, block_size: int):
     b = block_size
     _check_image("depth_to_space", data, b, data.dim() == 4 and data.shape[1] % (b * b) == 0)
     n, c, h, w = data.shape
-    blocks = data.reshape(n, b, b, c // (b * b), h, w).permute(0, 3, 4, 1, 5, 2)
-    return blocks.reshape(n, c // (b * b), h * b, w * b)
+    return pixels_of_channels(data, block_size=b).reshape(n, c // (b * b), h * b, w * b)
+
+
+def pixels_of_channels(data, *, block_size: int):
+    """The view [N, C, H, b, W, b] of depth_to_space's data."""
+    b = block_size
+    n, c, h, w = data.shape
+    return data.reshape(n, b, b, c // (b * b), h, w).permute(0, 3, 4, 1, 5, 2)
 
 
 @operator("space_to_depth", traits=COPY, samples=[Sample((1, 2, 4, 6), block_size=2)])
@@ -77,8 +83,14 @@ def space_to_depth(data, *, block_size: int):
     b = block_size
     _check_image("space_to_depth", data, b, data.dim() == 4 and data.shape[2] % b == 0 and data.shape[3] % b == 0)
     n, c, h, w = data.shape
-    blocks = data.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4)
-    return blocks.reshape(n, c * b * b, h // b, w // b)
+    return channels_of_pixels(data, block_size=b).reshape(n, c * b * b, h // b, w // b)
+
+
+def channels_of_pixels(data, *, block_size: int):
+    """The view [N, b, b, C, H, W] of space_to_depth's data."""
+    b = block_size
+    n, c, h, w = data.shape
+    return data.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4)
 
 
 @depth_to_space.gradient
@@ -104,3 +116,16 @@ def diag(data, *, k: int = 0, axis1: int = 0, axis2: int = 1):
 
 for op in (transpose, swap_axis):
     op.emit_c(emit_view(op))
+
+
+depth_to_space.emit_c(emit_view(pixels_of_channels))
+space_to_depth.emit_c(emit_view(channels_of_pixels))
+
+
+@reverse.emit_c
+def _(call):
+    data = torch.empty(call.inputs[0].shape, device="meta")
+    axes = [i % data.dim() for i in call.attrs["axis"]]
+    strides = [-s if i in axes else s for i, s in enumerate(data.stride())]
+    offset = sum((data.shape[i] - 1) * data.stride(i) for i in axes)
+    return copy_loops(call.inputs[0].pointer, call.outputs[0].pointer, data.shape, strides, offset)

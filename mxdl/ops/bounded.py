@@ -53,6 +53,10 @@ def _(call):
     return [smooth_l1_gradient(call.douts[0], call.inputs[0], scalar=call.attrs["scalar"])]
 
 
+smooth_l1.emit_c(elementwise_c("fabsf(x) * {scalar} * {scalar} < 1.0f ? 0.5f * x * x * {scalar} * {scalar} : "
+                               "fabsf(x) - 0.5f / ({scalar} * {scalar})"))
+
+
 @operator("hard_sigmoid", traits=ELEMENTWISE, samples=[Sample((2, 3)), Sample((2, 3), alpha=1.0, beta=0.2)])
 def hard_sigmoid(data, *, alpha: float = 0.2, beta: float = 0.5):
     """alpha * data + beta, limited to [0, 1].  data, out: float[...]"""
@@ -77,3 +81,6 @@ hard_sigmoid.emit_c_rule = elementwise_c("fminf(fmaxf(x * {alpha} + {beta}, 0.0f
 def quadratic(data, *, a: float = 0.0, b: float = 0.0, c: float = 0.0):
     """a * data**2 + b * data + c.  data, out: float[...]"""
     return a * data * data + b * data + c
+
+
+quadratic.emit_c(elementwise_c("{a} * x * x + {b} * x + {c}"))

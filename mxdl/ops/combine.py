@@ -8,7 +8,7 @@ import torch
 from ..errors import ShapeError
 from .c_text import c_text
 from .create import zeros_like
-from .families import equal_shapes
+from .families import c_literal, equal_shapes
 from .operator import operator
 from .samples import Sample
 from .strided import emit_view
@@ -173,11 +173,27 @@ def tile(data, *, reps: tuple[int, ...]):
     return torch.tile(data, reps) if reps else data.clone()
 
 
+def tiles(data, *, reps: tuple[int, ...]):
+    """The elements of tile's result, in order: a view with an axis for each repetition."""
+    axes = max(len(reps), data.dim())
+    lengths = (1,) * (axes - data.dim()) + tuple(data.shape)
+    times = (1,) * (axes - len(reps)) + tuple(reps)
+    apart = data.reshape([n for length in lengths for n in (1, length)])
+    return apart.expand([n for pair in zip(times, lengths, strict=True) for n in pair])
+
+
 @operator("repeat", aliases=("_np_repeat",), traits=COPY,
           samples=[Sample((2, 3), repeats=2), Sample((2, 3), repeats=3, axis=1), Sample((2, 3), repeats=2, axis=-2)])
 def repeat(data, *, repeats: int, axis: int | None = None):
     """Each element `repeats` times along `axis`, or of the array as one axis.  data, out: T[...]"""
     return torch.repeat_interleave(data, repeats, axis)
+
+
+def repetitions(data, *, repeats: int, axis: int | None = None):
+    """The elements of repeat's result, in order: a view with one more axis."""
+    line, along = (data.reshape(-1), 0) if axis is None else (data, axis % data.dim())
+    shape = list(line.shape)
+    return line.unsqueeze(along + 1).expand(*shape[:along + 1], repeats, *shape[along + 1:])
 
 
 @operator("Pad", aliases=("pad",), traits=COPY,
@@ -216,3 +232,19 @@ def _(call):
 
 for op in (split, split_v2):
     op.emit_c(emit_view(op))
+
+
+tile.emit_c(emit_view(tiles))
+repeat.emit_c(emit_view(repetitions))
+
+
+@pad.emit_c
+def _(call):
+    data, out = call.inputs[0], call.outputs[0]
+    width = call.attrs["pad_width"]
+    if len(data.shape) < 2 or any(width[:-4]):
+        raise call.refuse(f"padding of other axes than the last two has no C kernel; got pad_width={width}")
+    mode = ("constant", "edge", "reflect").index(call.attrs["mode"])
+    return call.call("pad_planes", c_text("pad"), data.pointer, out.pointer, math.prod(data.shape[:-2]),
+                     *data.shape[-2:], *out.shape[-2:], width[-4], width[-2], mode,
+                     c_literal(call.attrs["constant_value"]))

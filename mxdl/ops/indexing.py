@@ -1,6 +1,7 @@
 """Elements chosen by index arrays.  Indices are arrays of any dtype; fractions are cut off."""
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from ..errors import OperatorError, ShapeError
 from ..types import DType, torch_dtype
+from .c_text import c_text
 from .operator import NOT_DIFFERENTIABLE, operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -42,6 +44,17 @@ def take(a, indices, *, axis: int = 0, mode: Literal["clip", "raise", "wrap"] = 
         raise OperatorError(f"take: an index is out of range; got indices{list(indices.shape)} for axis {axis} of "
                             f"a{list(a.shape)}; give 0 to {a.shape[axis] - 1}, or mode='clip'") from error
     return picked.reshape(*a.shape[:axis], *indices.shape, *a.shape[axis + 1:])
+
+
+@take.emit_c
+def _(call):
+    if call.attrs["mode"] == "raise":
+        raise call.refuse("take with mode='raise' has no C kernel: there is nobody to raise to")
+    shape = call.inputs[0].shape
+    axis = call.attrs["axis"] % len(shape)
+    return call.call("take_slices", c_text("take"), call.inputs[0].pointer, call.inputs[1].pointer,
+                     call.outputs[0].pointer, math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:]),
+                     call.inputs[1].size, int(call.attrs["mode"] == "wrap"))
 
 
 @operator("_backward_take", traits=LIKE_LAST, parity=None)
@@ -247,3 +260,11 @@ def _(call):
 def _(shapes):
     known = shapes["x"] or shapes["y"]
     return {} if known is None else {"x": known, "y": known}
+
+
+@where.emit_c
+def _(call):
+    (condition, x, y), out = call.inputs, call.outputs[0]
+    rows = out.size // condition.size  # elements that share a condition
+    return (f"for (size_t i = 0; i < {out.size}; ++i) {out.pointer}[i] = "
+            f"{condition.pointer}[i / {rows}] != 0.0f ? {x.pointer}[i] : {y.pointer}[i];")

@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 
 from .elementwise import round_away
-from .families import ELEMENTWISE
+from .families import ELEMENTWISE, elementwise_c
 from .operator import operator
 from .samples import Sample
 
@@ -25,3 +25,7 @@ def sign_ste(data):
 @sign_ste.surrogate_gradient
 def _(call):
     return [call.douts[0]]
+
+
+round_ste.emit_c(elementwise_c("roundf(x)"))
+sign_ste.emit_c(elementwise_c("(float)((x > 0.0f) - (x < 0.0f))"))

@@ -1,4 +1,4 @@
-"""The single-file build's kernel of every operator whose outputs are views of its first input."""
+"""The single-file build's kernel of every operator that copies elements from places with regular strides."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -8,11 +8,14 @@ import torch
 from .operator import Operator
 
 
-def emit_view(op: Operator) -> Callable:
-    """The rule for `op`: the kernel runs on a tensor without memory, and the strides of its views say what to copy."""
+def emit_view(of: Operator | Callable) -> Callable:
+    """The rule for an operator: it runs on a tensor without memory, and the strides of its views say what to copy.
+
+    of: the operator, or a function of its inputs and attributes that gives the outputs' elements in order as a view.
+    """
     def emit(call) -> str:
         inputs = [torch.empty(b.shape, device="meta") for b in call.inputs]
-        outputs = op.bind(call.attrs)(*inputs)
+        outputs = (of.kernel if isinstance(of, Operator) else of)(*inputs, **call.attrs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         statements = []
         for view, out in zip(outputs, call.outputs, strict=True):
