@@ -241,7 +241,8 @@ def rotated(images: Tensor, degrees: float, zoom_in: bool = False, zoom_out: boo
     if zoom_in or zoom_out:
         covered = (abs(cos) + abs(sin) * height / width, abs(cos) + abs(sin) * width / height)
         scale = max(covered) if zoom_out else 1 / max(covered)
-    table = torch.tensor([[[cos * scale, -sin * scale * height / width, 0],
-                           [sin * scale * width / height, cos * scale, 0]]], dtype=images.dtype)
+    shape = max(height - 1, 1) / max(width - 1, 1)      # from corner to corner, in pixels
+    table = torch.tensor([[[cos * scale, -sin * scale * shape, 0], [sin * scale / shape, cos * scale, 0]]],
+                         dtype=images.dtype)
     grid = torch.nn.functional.affine_grid(table.expand(len(images), 2, 3), list(images.shape), align_corners=True)
     return torch.nn.functional.grid_sample(images, grid.to(images.device), align_corners=True)

@@ -25,8 +25,9 @@ def resize_images(images: Tensor, height: int, width: int, method: int) -> Tenso
         resized = functional.interpolate(planes, (height, width), mode=_TORCH_MODES[method], **align)
         resized = resized.permute(0, 2, 3, 1).reshape(*images.shape[:-3], height, width, images.shape[-1])
     else:
-        down, across = (weights(old, new, method).to(wide) for old, new in
-                        zip(images.shape[-3:-1], (height, width), strict=True))
+        pairs = list(zip(images.shape[-3:-1], (height, width), strict=True))
+        shrinks = all(new <= old for old, new in pairs)
+        down, across = (weights(old, new, method, shrinks).to(wide) for old, new in pairs)
         resized = torch.einsum("yh,...hwc,xw->...yxc", down, wide, across)
     return to_pixels(resized.round(), images.dtype) if not images.is_floating_point() else resized.to(images.dtype)
 
@@ -40,18 +41,21 @@ def to_pixels(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @functools.lru_cache(maxsize=256)
-def weights(old: int, new: int, method: int) -> Tensor:
-    """The weight of each old pixel in each new one along an axis.  out: float[new, old], rows sum to 1"""
+def weights(old: int, new: int, method: int, shrinks: bool = True) -> Tensor:
+    """The weight of each old pixel in each new one along an axis.  out: float[new, old], rows sum to 1
+
+    shrinks: the image gets smaller, or stays, along both axes.
+    """
     scale = old / new
-    if method == AREA and scale > 1:
+    if method == AREA and shrinks:
         return _area(old, new, scale)
     table = torch.zeros(new, old, dtype=torch.float64)
     for pixel in range(new):
         centre = (pixel + 0.5) * scale - 0.5
         if method == AREA:      # OpenCV enlarges with it by a bilinear form of its own
             first = math.floor(pixel * scale)
-            share = max((pixel + 1) - (first + 1) / scale, 0.0)
-            taps = {first: 1 - (share % 1 if share < 1 else 1.0), first + 1: share % 1 if share < 1 else 1.0}
+            share = max(pixel + 1 - (first + 1) / scale, 0.0) % 1
+            taps = {first: 1 - share, first + 1: share}
         else:
             taps = {tap: _lanczos(centre - tap) for tap in range(math.floor(centre) - 3, math.floor(centre) + 5)}
         for tap, weight in taps.items():
