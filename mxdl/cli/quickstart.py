@@ -64,12 +64,12 @@ def run(args: argparse.Namespace) -> int:
         progress.event("quickstart", run=str(made.folder), command=command, good=good, **found)
         return 0 if good else 1
     print(f"""
-trained accuracy      {found["trained_accuracy"]:.2%} of {found["images"]} held-out digits ({_LEAST_ACCURACY:.0%} wanted)
-compiled accuracy     {found["compiled_accuracy"]:.2%} of the same digits
-greatest difference   {found["greatest_difference"]:.1e} between their outputs ({_GREATEST_DIFFERENCE:.0e} allowed)
-compiled, one digit   {found["compiled_us"]:.0f} us
-the C file            {source}
-compiled by           {command}
+trained accuracy    {found["trained_accuracy"]:.2%} of {found["images"]} held-out digits ({_LEAST_ACCURACY:.0%} wanted)
+compiled accuracy   {found["compiled_accuracy"]:.2%} of the same digits
+greatest difference {found["greatest_difference"]:.1e} between their outputs ({_GREATEST_DIFFERENCE:.0e} allowed)
+compiled, one digit {found["compiled_us"]:.0f} us
+the C file          {source}
+compiled by         {command}
 {"All is well." if good else "NOT GOOD ENOUGH."}""")
     return 0 if good else 1
 

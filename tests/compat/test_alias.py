@@ -40,3 +40,40 @@ def test_run_gives_a_script_its_own_arguments(tmp_path):
     done = subprocess.run([sys.executable, "-m", "mxdl.cli.main", "run", str(script), "--lr", "3"],
                           capture_output=True, text=True)
     assert done.stdout == "mxdl ['--lr', '3'] 1 __main__\n", done.stderr
+
+
+OLD_SCRIPT = """
+import mxnet as mx
+import mxnet.ndarray as nd
+from mxnet import autograd, gluon
+from mxnet.gluon import nn
+from mxnet.gluon.loss import SoftmaxCrossEntropyLoss
+
+mx.random.seed(1)
+net = nn.HybridSequential()
+net.add(nn.Dense(16, activation='relu'), nn.Dense(2))
+net.initialize(mx.init.Xavier(), ctx=mx.cpu())
+net.hybridize()
+trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.5})
+data = nd.random.normal(shape=(200, 2))
+label = data[:, 0] * data[:, 1] > 0
+batches = gluon.data.DataLoader(gluon.data.ArrayDataset(data, label), batch_size=20, shuffle=True)
+loss_of, metric = SoftmaxCrossEntropyLoss(), mx.metric.Accuracy()
+for epoch in range(20):
+    metric.reset()
+    for x, y in batches:
+        with autograd.record():
+            out = net(x)
+            loss = loss_of(out, y)
+        loss.backward()
+        trainer.step(x.shape[0])
+        metric.update(y, out)
+print(metric.get()[1] > 0.9)
+"""
+
+
+def test_a_training_script_written_for_mxnet_runs_unchanged(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(OLD_SCRIPT)
+    done = subprocess.run([sys.executable, "-m", "mxdl.cli.main", "run", str(script)], capture_output=True, text=True)
+    assert done.stdout.strip().endswith("True"), done.stderr
