@@ -216,6 +216,10 @@ class Executor:
                for (name, array), shape in zip(self.aux_dict.items(), aux_shapes, strict=True)}
         return Executor(self._symbol, self._ctx, args, grads, self._requests, aux)
 
+    def get_optimized_symbol(self) -> Symbol:
+        """The symbol that was bound: mxdl's passes work on programs, not on what users see."""
+        return self._symbol
+
     def debug_str(self) -> str:
         """The graph, one line a node."""
         return self._symbol.debug_str()

@@ -53,6 +53,8 @@ def populate(namespaces: Mapping[str, ModuleType]) -> None:
         module = namespaces[face.namespace]
         function = make_function(face.op, face.name, module.__name__)
         setattr(module, face.name, function)
+        if face.name.startswith("_random_") and face.name.endswith("_like"):
+            setattr(namespaces["random"], face.name.removeprefix("_random_"), function)
         takes_tensor = bool(face.op.parameters) or face.op.variadic is not None
         if face.namespace == TOP and face.name.islower() and takes_tensor and not hasattr(Symbol, face.name):
             setattr(Symbol, face.name, _method(function))

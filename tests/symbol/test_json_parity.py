@@ -35,6 +35,10 @@ NETS = {
         a, b = mx.sym.var("a"), mx.sym.var("b")
         net = mx.sym.Group([f(*args) for f in (mx.sym.pow, mx.sym.maximum, mx.sym.minimum, mx.sym.hypot)
                             for args in ((a, b), (a, 2), (2, b))])""",
+    "splits and counts": """
+        x = mx.sym.var("x")
+        net = mx.sym.Group([mx.sym.split_v2(x, 2), mx.sym.split_v2(x, (1, 3), axis=1, squeeze_axis=True), x.split_v2(3),
+                            mx.sym.histogram(x, 5, (0, 1)), mx.sym.histogram(x, mx.sym.var("b"))])""",
     "random": """
         a, b = mx.sym.var("a"), mx.sym.var("b")
         r = mx.sym.random
