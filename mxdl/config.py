@@ -42,3 +42,10 @@ def compiler() -> str:
 def backward_do_mirror() -> bool:
     """MXNET_BACKWARD_DO_MIRROR: 1 makes executors recompute cheap operators in the backward pass.  Default: 0"""
     return os.environ.get("MXNET_BACKWARD_DO_MIRROR", "0") == "1"
+
+
+def gluon_repository() -> str:
+    """MXNET_GLUON_REPO: the folder, on the network, of MXNet's published data sets and weights.
+    Default: MXNet's own."""
+    url = os.environ.get("MXNET_GLUON_REPO", "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/")
+    return url if url.endswith("/") else f"{url}/"

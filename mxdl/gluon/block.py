@@ -1,6 +1,7 @@
 """Block: a layer or a model, which is parameters, child blocks and a `forward` on arrays."""
 from __future__ import annotations
 
+import importlib
 import re
 import warnings
 from collections.abc import Callable
@@ -246,3 +247,11 @@ def _leaves(container: list | tuple | dict):
             yield from _leaves(item)
         else:
             yield item
+
+
+def __getattr__(name: str) -> Any:
+    """Names that MXNet has in this module and mxdl in one above it: ``from mxnet.gluon.block import HybridBlock``."""
+    places = {"HybridBlock": "hybrid", "SymbolBlock": "symbol_block", "_flatten": "structure", "_regroup": "structure"}
+    if name not in places:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__package__}.{places[name]}"), name.lstrip("_"))

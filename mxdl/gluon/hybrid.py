@@ -163,13 +163,15 @@ class HybridBlock(Block):
 
     # -- tracing ----------------------------------------------------------------------------------------------
     def _compiled_for(self, args: tuple, flat: list, fmt: Format) -> _Compiled:
-        # what runs on arrays may look at their shapes, so such a trace holds for these shapes only
-        key = (fmt, *map(type_of, flat)) if self._is_traced_by_running() else fmt
-        compiled = self._compiled.get(key)
+        compiled = self._compiled.get(fmt)
         if compiled is None:
-            trace = self._trace(args)
-            self._initialize_deferred(trace, args)
-            compiled = self._compiled[key] = _Compiled(trace, CachedOp(trace.graph, self._flags))
+            # what runs on arrays may look at their shapes, so such a trace holds for these shapes only
+            key = (fmt, *map(type_of, flat)) if self._is_traced_by_running() else fmt
+            compiled = self._compiled.get(key)
+            if compiled is None:
+                trace = self._trace(args)
+                self._initialize_deferred(trace, args)
+                compiled = self._compiled[key] = _Compiled(trace, CachedOp(trace.graph, self._flags))
         return compiled
 
     def _trace(self, args: tuple) -> Trace:

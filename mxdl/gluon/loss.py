@@ -11,23 +11,34 @@ from typing import Any
 from .hybrid import HybridBlock
 
 
+def _apply_weighting(F: Any, loss: Any, weight: float | None = None, sample_weight: Any = None) -> Any:
+    """loss times both weights, as far as they are given.  Losses of users call it by this name."""
+    if sample_weight is not None:
+        loss = F.broadcast_mul(loss, sample_weight)
+    if weight is None:
+        return loss
+    if not isinstance(weight, (int, float)):
+        raise AssertionError(f"weight must be a number; got {weight!r}; weigh samples with sample_weight")
+    return loss * weight
+
+
+def _reshape_like(F: Any, x: Any, y: Any) -> Any:
+    """x in y's shape.  Losses of users call it by this name."""
+    return F.reshape_like(x, y)
+
+
 class Loss(HybridBlock):
     """The base of losses."""
 
     def __init__(self, weight: float | None, batch_axis: int, **kwargs: Any):
         super().__init__(**kwargs)
-        if weight is not None and not isinstance(weight, (int, float)):
-            raise AssertionError(f"{type(self).__name__}: weight must be a number; got {weight!r}; "
-                                 f"weigh samples with sample_weight")
         self._weight, self._batch_axis = weight, batch_axis
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(batch_axis={self._batch_axis}, w={self._weight})"
 
     def _weighted(self, F: Any, loss: Any, sample_weight: Any) -> Any:
-        if sample_weight is not None:
-            loss = F.broadcast_mul(loss, sample_weight)
-        return loss if self._weight is None else loss * self._weight
+        return _apply_weighting(F, loss, self._weight, sample_weight)
 
     def _mean(self, F: Any, loss: Any) -> Any:
         return F.mean(loss, axis=self._batch_axis, exclude=True)
@@ -45,11 +56,8 @@ class L2Loss(Loss):
         super().__init__(weight, batch_axis, **kwargs)
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None) -> Any:
-        loss = F.square(F.reshape_like(label, pred) - pred)
-        half = self._weight / 2
-        if sample_weight is not None:
-            loss = F.broadcast_mul(loss, sample_weight)
-        return self._mean(F, loss * half)
+        loss = F.square(_reshape_like(F, label, pred) - pred)
+        return self._mean(F, _apply_weighting(F, loss, self._weight / 2, sample_weight))
 
 
 class L1Loss(Loss):
@@ -59,7 +67,7 @@ class L1Loss(Loss):
         super().__init__(weight, batch_axis, **kwargs)
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None) -> Any:
-        loss = F.abs(F.reshape_like(label, pred) - pred)
+        loss = F.abs(_reshape_like(F, label, pred) - pred)
         return self._mean(F, self._weighted(F, loss, sample_weight))
 
 
@@ -74,7 +82,7 @@ class SigmoidBinaryCrossEntropyLoss(Loss):
         self._from_sigmoid = from_sigmoid
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None, pos_weight: Any = None) -> Any:
-        label = F.reshape_like(label, pred)
+        label = _reshape_like(F, label, pred)
         entropy = self._from_probability if self._from_sigmoid else self._from_logit
         return self._mean(F, self._weighted(F, entropy(F, pred, label, pos_weight), sample_weight))
 
@@ -115,7 +123,7 @@ class SoftmaxCrossEntropyLoss(Loss):
         if self._sparse_label:
             loss = -F.pick(pred, label, axis=self._axis, keepdims=True)
         else:
-            loss = -F.sum(pred * F.reshape_like(label, pred), axis=self._axis, keepdims=True)
+            loss = -F.sum(pred * _reshape_like(F, label, pred), axis=self._axis, keepdims=True)
         return self._mean(F, self._weighted(F, loss, sample_weight))
 
 
@@ -171,7 +179,7 @@ class HuberLoss(Loss):
         self._rho = rho
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None) -> Any:
-        distance = F.abs(F.reshape_like(label, pred) - pred)
+        distance = F.abs(_reshape_like(F, label, pred) - pred)
         loss = F.where(distance > self._rho, distance - 0.5 * self._rho, (0.5 / self._rho) * F.square(distance))
         return self._mean(F, self._weighted(F, loss, sample_weight))
 
@@ -184,7 +192,7 @@ class HingeLoss(Loss):
         self._margin = margin
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None) -> Any:
-        loss = F.relu(self._margin - pred * F.reshape_like(label, pred))
+        loss = F.relu(self._margin - pred * _reshape_like(F, label, pred))
         return self._mean(F, self._weighted(F, loss, sample_weight))
 
 
@@ -196,7 +204,7 @@ class SquaredHingeLoss(Loss):
         self._margin = margin
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None) -> Any:
-        loss = F.square(F.relu(self._margin - pred * F.reshape_like(label, pred)))
+        loss = F.square(F.relu(self._margin - pred * _reshape_like(F, label, pred)))
         return self._mean(F, self._weighted(F, loss, sample_weight))
 
 
@@ -210,7 +218,7 @@ class LogisticLoss(Loss):
         self._label_format = label_format
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None) -> Any:
-        label = F.reshape_like(label, pred)
+        label = _reshape_like(F, label, pred)
         if self._label_format == "signed":
             label = (label + 1.0) / 2.0
         loss = F.relu(pred) - pred * label + softplus_of_negative_abs(F, pred)
@@ -225,8 +233,8 @@ class TripletLoss(Loss):
         self._margin = margin
 
     def hybrid_forward(self, F: Any, pred: Any, positive: Any, negative: Any, sample_weight: Any = None) -> Any:
-        near = F.square(F.reshape_like(positive, pred) - pred)
-        far = F.square(F.reshape_like(negative, pred) - pred)
+        near = F.square(_reshape_like(F, positive, pred) - pred)
+        far = F.square(_reshape_like(F, negative, pred) - pred)
         loss = F.relu(F.sum(near - far, axis=self._batch_axis, exclude=True) + self._margin)
         return self._weighted(F, loss, sample_weight)
 
@@ -243,7 +251,7 @@ class PoissonNLLLoss(Loss):
         self._from_logits, self._compute_full = from_logits, compute_full
 
     def hybrid_forward(self, F: Any, pred: Any, target: Any, sample_weight: Any = None, epsilon: float = 1e-8) -> Any:
-        target = F.reshape_like(target, pred)
+        target = _reshape_like(F, target, pred)
         loss = F.exp(pred) - target * pred if self._from_logits else pred - target * F.log(pred + epsilon)
         if self._compute_full:
             safe = F.maximum(target, 1.0)  # log(0) * 0 would be NaN
@@ -260,7 +268,7 @@ class CosineEmbeddingLoss(Loss):
         self._margin = margin
 
     def hybrid_forward(self, F: Any, input1: Any, input2: Any, label: Any, sample_weight: Any = None) -> Any:
-        cosine = self._cosine(F, F.reshape_like(input1, input2), input2)
+        cosine = self._cosine(F, _reshape_like(F, input1, input2), input2)
         label = F.reshape(label, shape=(-1, 1))
         loss = (label == 1) * (1 - cosine) + (label == -1) * F.relu(cosine - self._margin)
         return self._weighted(F, loss, sample_weight)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -370,3 +371,10 @@ def as_array(value: Any, dtype: Any) -> NDArray:
     if isinstance(value, NDArray):
         return value if dtype is None else value.astype(dtype, copy=False)
     return ndarray.array(value, ctx=cpu(), dtype=dtype)
+
+
+def __getattr__(name: str) -> Any:
+    """MXNet has ParameterDict in this module: ``from mxnet.gluon.parameter import ParameterDict``."""
+    if name != "ParameterDict":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__package__}.parameter_dict").ParameterDict

@@ -19,6 +19,9 @@ class Trainer:
     params: a ParameterDict, a dict or a list of Parameters.   optimizer: a name with optimizer_params, or an Optimizer.
     kvstore: the store that sums gradients over contexts and workers; not used on one context of one machine.
     update_on_kvstore: run the optimizer on the store; None chooses, as MXNet does.
+
+    Subclasses of users override the steps between, under MXNet's names: _init_kvstore, _allreduce_grads, _update,
+    _check_and_rescale_grad.
     """
 
     def __init__(self, params: Any, optimizer: str | opt.Optimizer, optimizer_params: dict | None = None,
@@ -31,19 +34,20 @@ class Trainer:
         self._store_is_chosen = False
         for param in self._params:
             param._trainer = self
-        self._optimizer = self._make_optimizer(optimizer, dict(optimizer_params or {}))
+        self._init_optimizer(optimizer, dict(optimizer_params or {}))
         self._scale = self._optimizer.rescale_grad
         self._updaters: list[Any] = []
 
-    def _make_optimizer(self, optimizer: str | opt.Optimizer, optimizer_params: dict) -> opt.Optimizer:
+    def _init_optimizer(self, optimizer: str | opt.Optimizer, optimizer_params: dict) -> None:
         by_index = dict(enumerate(self._params))
         if isinstance(optimizer, opt.Optimizer):
             if optimizer_params:
                 raise AssertionError("optimizer_params must be None if optimizer is an instance of Optimizer instead "
                                      "of str")
             optimizer.param_dict = by_index
-            return optimizer
-        return opt.create(optimizer, param_dict=by_index, **optimizer_params)
+            self._optimizer = optimizer
+        else:
+            self._optimizer = opt.create(optimizer, param_dict=by_index, **optimizer_params)
 
     # -- settings ---------------------------------------------------------------------------------------------
     @property
@@ -66,30 +70,30 @@ class Trainer:
         ignore_stale_grad: leave parameters alone whose gradient was not computed since the last step; otherwise that
         raises UserWarning.
         """
-        self._rescale(self._scale / batch_size)
-        self._choose_store()
-        self._reduce()
-        self._apply(ignore_stale_grad)
+        self._check_and_rescale_grad(self._scale / batch_size)
+        self._init_kvstore()
+        self._allreduce_grads()
+        self._update(ignore_stale_grad)
 
     def allreduce_grads(self) -> None:
         """Only the first half of `step`: sum gradients over contexts and workers; then change them, then `update`."""
-        self._choose_store()
+        self._init_kvstore()
         self._refuse_on_store("allreduce_grads")
-        self._reduce()
+        self._allreduce_grads()
 
     def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Only the second half of `step`, after `allreduce_grads`."""
-        self._choose_store()
+        self._init_kvstore()
         self._refuse_on_store("update")
-        self._rescale(self._scale / batch_size)
-        self._apply(ignore_stale_grad)
+        self._check_and_rescale_grad(self._scale / batch_size)
+        self._update(ignore_stale_grad)
 
     def _refuse_on_store(self, what: str) -> None:
         if self._store is not None and self._store.updates:
             raise AssertionError(f"{what}() when parameters are updated on kvstore is not supported. Try setting "
                                  f"`update_on_kvstore` to False when creating trainer.")
 
-    def _rescale(self, scale: float) -> None:
+    def _check_and_rescale_grad(self, scale: float) -> None:
         if self._store is not None and self._store.updates and self._store.is_distributed \
                 and scale != self._optimizer.rescale_grad:
             raise UserWarning("Possible change in the `batch_size` from previous `step` detected. Optimizer gradient "
@@ -100,17 +104,17 @@ class Trainer:
     def _trained(self) -> list[tuple[int, Parameter]]:
         return [(i, param) for i, param in enumerate(self._params) if param.grad_req != "null"]
 
-    def _reduce(self) -> None:
+    def _allreduce_grads(self) -> None:
         if self._store is not None:
             self._store.reduce(self._trained())
 
-    def _apply(self, ignore_stale_grad: bool) -> None:
+    def _update(self, ignore_stale_grad: bool = False) -> None:
         chosen = self._check_fresh(ignore_stale_grad)
         if self._store is not None and self._store.updates:
             self._store.fetch(chosen)
         elif chosen:
-            per_context = zip(*(param.list_data() for _, param in chosen), strict=True)
-            gradients = zip(*(param.list_grad() for _, param in chosen), strict=True)
+            per_context = zip(*(param._data for _, param in chosen), strict=True)
+            gradients = zip(*(param._grad for _, param in chosen), strict=True)
             indices = [i for i, _ in chosen]
             for updater, weights, grads in zip(self._updaters, per_context, gradients, strict=True):
                 updater(indices, list(grads), list(weights))
@@ -146,7 +150,7 @@ class Trainer:
             contexts = here
         return contexts or []
 
-    def _choose_store(self) -> None:
+    def _init_kvstore(self) -> None:
         if not self._store_is_chosen:
             contexts = self._contexts()
             kvstore, on_store, compression = self._kvstore_wanted
@@ -165,7 +169,7 @@ class Trainer:
     # -- files ------------------------------------------------------------------------------------------------
     def save_states(self, fname: str) -> None:
         """Write the optimizer with its states (momenta, counts)."""
-        self._choose_store()
+        self._init_kvstore()
         if self._store is not None and self._store.updates:
             self._store.kv.save_optimizer_states(fname, dump_optimizer=True)
             return
@@ -174,7 +178,7 @@ class Trainer:
 
     def load_states(self, fname: str) -> None:
         """Read what `save_states` wrote."""
-        self._choose_store()
+        self._init_kvstore()
         if self._store is not None and self._store.updates:
             self._store.kv.load_optimizer_states(fname)
             return

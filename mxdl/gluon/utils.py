@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import ndarray
+from ..config import gluon_repository
 from ..device import Context
 from ..files import atomic_write
 from ..ndarray import NDArray
@@ -77,6 +78,16 @@ def check_sha1(filename: str, sha1_hash: str) -> bool:
 def replace_file(src: str, dst: str) -> None:
     """Move `src` over `dst` at once."""
     os.replace(src, dst)
+
+
+def _get_repo_url() -> str:
+    """The folder of MXNet's published files, by MXNet's name of this function: other packages call it."""
+    return gluon_repository()
+
+
+def _get_repo_file_url(namespace: str, filename: str) -> str:
+    """Where a published file is, by MXNet's name of this function."""
+    return f"{_get_repo_url()}{namespace}/{filename}"
 
 
 def download(url: str, path: str | None = None, overwrite: bool = False, sha1_hash: str | None = None,

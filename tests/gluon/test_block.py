@@ -1,4 +1,6 @@
 """Blocks: names, children, parameters, files, hooks."""
+import importlib
+
 import numpy as np
 import pytest
 
@@ -225,3 +227,17 @@ def test_an_error_names_the_block():
     net.initialize()
     with pytest.raises(mx.MXNetError, match=r"in net\.1\.1 \(Dense "):
         net(nd.ones((2, 3)))
+
+
+@pytest.mark.parametrize("module, names", [
+    ("block", "Block HybridBlock SymbolBlock _flatten _regroup"), ("parameter", "Parameter ParameterDict Constant"),
+    ("nn.basic_layers", "Dense Dropout Embedding Flatten Sequential HybridLambda BatchNorm LayerNorm"),
+    ("nn.conv_layers", "Conv2D Conv2DTranspose MaxPool2D GlobalAvgPool2D ReflectionPad2D"),
+    ("nn.activations", "Activation LeakyReLU PReLU GELU"),
+    ("rnn.rnn_cell", "RecurrentCell LSTMCell ModifierCell BidirectionalCell"), ("rnn.rnn_layer", "RNN LSTM GRU"),
+    ("loss", "_apply_weighting _reshape_like"), ("utils", "HookHandle _get_repo_file_url"),
+    ("model_zoo.model_store", "get_model_file _model_sha1 short_hash purge")])
+def test_names_are_where_code_for_mxnet_imports_them_from(module, names):
+    found = importlib.import_module(f"mxdl.gluon.{module}")
+    assert all(hasattr(found, name) for name in names.split())
+    assert not hasattr(found, "NoSuchName")

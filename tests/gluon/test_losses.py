@@ -103,7 +103,7 @@ def test_sample_weights_broadcast():
     out = loss.L1Loss()(nd.array(PRED), nd.array(OTHER), weight).asnumpy()
     np.testing.assert_allclose(out, np.abs(PRED - OTHER).mean(1) * [1, 0, 2], rtol=1e-5)
     with pytest.raises(AssertionError, match="weight must be a number"):
-        loss.L1Loss(weight=weight)
+        loss.L1Loss(weight=weight)(nd.array(PRED), nd.array(OTHER))
 
 
 def test_labels_take_the_shape_of_predictions():

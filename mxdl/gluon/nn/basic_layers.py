@@ -1,6 +1,7 @@
 """Dense, Dropout, Embedding, Flatten."""
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,12 @@ def channels_known(channels: int) -> int | None:
 def is_half(dtype: Any) -> bool:
     """Whether `dtype` is float16, in which running statistics are not kept."""
     return np.dtype(dtype) == np.float16 if not isinstance(dtype, str) else dtype == "float16"
+
+
+def __getattr__(name: str) -> Any:
+    """Names that MXNet has in this module and mxdl in another of this package."""
+    for module in ("containers", "normalization"):
+        found = getattr(importlib.import_module(f"{__package__}.{module}"), name, None)
+        if found is not None and not name.startswith("__"):
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,7 @@ Letters: N samples, C channels, I input channels, O output channels, g groups, D
 """
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -180,3 +181,12 @@ class Conv3DTranspose(_ConvTranspose):
                  bias_initializer: Any = "zeros", in_channels: int = 0, **kwargs: Any):
         super().__init__(channels, kernel_size, strides, padding, dilation, groups, layout, in_channels, activation,
                          use_bias, weight_initializer, bias_initializer, output_padding, **kwargs)
+
+
+def __getattr__(name: str) -> Any:
+    """Names that MXNet has in this module and mxdl in another of this package."""
+    for module in ("pooling",):
+        found = getattr(importlib.import_module(f"{__package__}.{module}"), name, None)
+        if found is not None and not name.startswith("__"):
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
