@@ -63,15 +63,15 @@ def _method(name: str, arrays: str, scalar: str, swap: bool = False) -> Callable
         # Whatever is not plain, or fails, goes through invoke(), which knows every case and words the error.
         data = self._data
         if state.tracer is None and (state.recording or not data.requires_grad):
-            if type(other) is NDArray:
-                right = other._data
-                if self._ctx is other._ctx and (state.recording or not right.requires_grad):
-                    try:
+            try:
+                if type(other) is NDArray:
+                    right = other._data
+                    if self._ctx is other._ctx and (state.recording or not right.requires_grad):
                         return wrap(kernel(right, data) if swap else kernel(data, right), self._ctx)
-                    except (RuntimeError, MXNetError):
-                        pass
-            elif type(other) is float or type(other) is int:
-                return wrap(scalar_kernel(data, scalar=float(other)), self._ctx)
+                elif type(other) is float or type(other) is int:
+                    return wrap(scalar_kernel(data, scalar=float(other)), self._ctx)
+            except (RuntimeError, MXNetError):
+                pass
         if isinstance(other, NDArray):
             return invoke(binary, (other, self) if swap else (self, other), {})
         if isinstance(other, Number):

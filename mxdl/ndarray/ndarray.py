@@ -115,9 +115,9 @@ class NDArray:
         if data.is_meta:
             raise MXNetError(f"asnumpy: an array has no values while a block is traced; got shape {self.shape}; "
                              f"compute with operators, or do not hybridize this block")
-        if data.dtype == torch.bfloat16:
-            data = data.float()
-        return np.array(data.cpu().numpy(), order="C")
+        fresh = data.is_cuda or data.dtype == torch.bfloat16
+        values = (data.float() if data.dtype == torch.bfloat16 else data).cpu().numpy()
+        return np.asarray(values, order="C") if fresh else np.array(values, order="C")
 
     def asscalar(self) -> Any:
         """The only element, as a NumPy scalar."""

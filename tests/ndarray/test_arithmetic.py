@@ -70,6 +70,11 @@ def test_other_things_are_refused(other):
         operator.eq(mx.nd.ones((3,)), other)
 
 
+def test_an_error_of_a_kernel_with_a_number():
+    with pytest.raises(OperatorError, match=r"_minus_scalar\(data=bool\[2\], scalar=1.0\): "):
+        mx.nd.ones((2,), dtype="bool") - 1
+
+
 def test_unary_and_hash():
     x = mx.nd.array([-1.0, 2.0])
     assert (-x).asnumpy().tolist() == [1, -2] and abs(x).asnumpy().tolist() == [1, 2]
