@@ -177,3 +177,8 @@ def _(call):
     if kind not in forms:
         raise call.refuse(f"LeakyReLU of act_type {kind!r} has no C kernel")
     return call.elementwise(forms[kind])
+
+
+@leaky_relu.infer
+def _(inputs, attrs):
+    return inputs[:1] * (2 if attrs["act_type"] == "rrelu" else 1)

@@ -8,6 +8,8 @@ import math
 
 import torch
 
+from ..errors import ShapeError
+from ..types import TensorType
 from .c_text import c_text
 from .families import c_literal
 from .operator import operator
@@ -141,3 +143,16 @@ def _(call):
 
 sync_batch_norm.affine(batch_norm.affine_rule)
 sync_batch_norm.emit_c(batch_norm.emit_c_rule)
+
+
+@batch_norm.infer
+def _(inputs, attrs):
+    data, *parameters = inputs
+    axis = attrs["axis"] % len(data.shape)
+    if any(p.shape != data.shape[axis:axis + 1] for p in parameters):
+        raise ShapeError(f"BatchNorm: gamma, beta, moving_mean and moving_var have the length of axis {attrs['axis']}; "
+                         f"got data={data}, {', '.join(map(str, parameters))}; give [{data.shape[axis]}] each")
+    return (data, *[TensorType(data.shape[axis:axis + 1], parameters[2].dtype)] * 4)
+
+
+sync_batch_norm.infer(batch_norm.infer_rule)

@@ -6,6 +6,7 @@ import math
 import torch
 
 from ..errors import ShapeError
+from ..types import TensorType
 from .c_text import c_text
 from .create import zeros_like
 from .families import c_literal, equal_shapes
@@ -248,3 +249,14 @@ def _(call):
     return call.call("pad_planes", c_text("pad"), data.pointer, out.pointer, math.prod(data.shape[:-2]),
                      *data.shape[-2:], *out.shape[-2:], width[-4], width[-2], mode,
                      c_literal(call.attrs["constant_value"]))
+
+
+@concat.infer
+def _(inputs, attrs):
+    first, axis = inputs[0], attrs["dim"] % max(len(inputs[0].shape), 1)
+    rest = [t.shape[:axis] + t.shape[axis + 1:] for t in inputs]
+    if any(r != rest[0] for r in rest) or any(t.dtype != first.dtype for t in inputs):
+        raise ShapeError(f"Concat: inputs differ beside axis {attrs['dim']}; got {', '.join(map(str, inputs))}; "
+                         f"give equal dtypes and equal lengths on the other axes")
+    joined = sum(t.shape[axis] for t in inputs)
+    return (TensorType((*first.shape[:axis], joined, *first.shape[axis + 1:]), first.dtype),)

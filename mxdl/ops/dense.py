@@ -1,8 +1,12 @@
 """FullyConnected."""
 from __future__ import annotations
 
+import math
+
 import torch
 
+from ..errors import ShapeError
+from ..types import TensorType
 from .c_text import c_text
 from .operator import operator
 from .registry import get
@@ -77,3 +81,14 @@ def _(call):
     rows = call.outputs[0].size // call.attrs["num_hidden"]
     return call.call("fully_connected", c_text("dense"), data.pointer, weight.pointer,
                      bias[0].pointer if bias else "NULL", call.outputs[0].pointer, rows, *reversed(weight.shape))
+
+
+@fully_connected.infer
+def _(inputs, attrs):
+    data, weight = inputs[:2]
+    rows = data.shape[:1] if attrs["flatten"] else data.shape[:-1]
+    columns = math.prod(data.shape[len(rows):])
+    if weight.shape != (attrs["num_hidden"], columns):
+        raise ShapeError(f"FullyConnected: weight does not fit; got data={data}, weight={weight}, "
+                         f"num_hidden={attrs['num_hidden']}; give weight{[attrs['num_hidden'], columns]}")
+    return (TensorType((*rows, attrs["num_hidden"]), data.dtype),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..types import DType
+from ..types import DType, TensorType
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -43,3 +43,8 @@ def embedding_backward(dout, data, *, input_dim: int):
 def rows(data: torch.Tensor, count: int) -> torch.Tensor:
     """Row numbers int64[...] in [0, count) of numbers of any dtype."""
     return data.long().clamp(0, max(count - 1, 0))
+
+
+@embedding.infer
+def _(inputs, attrs):
+    return (TensorType((*inputs[0].shape, attrs["output_dim"]), inputs[1].dtype),)

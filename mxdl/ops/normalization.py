@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
+from ..types import TensorType
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -157,3 +158,11 @@ def lrn(data, *, alpha: float = 1e-4, beta: float = 0.75, knorm: float = 2.0, ns
     data, out: float[N, C, H, W]
     """
     return F.local_response_norm(data, nsize, alpha, beta, knorm)
+
+
+@layer_norm.infer
+def _(inputs, attrs):
+    data = inputs[0]
+    axis = attrs["axis"] % len(data.shape)
+    statistics = TensorType((*data.shape[:axis], 1, *data.shape[axis + 1:]), data.dtype)
+    return data, statistics, statistics

@@ -166,7 +166,8 @@ class Operator:
         return kernel
 
     def infer(self, rule: Callable) -> Callable:
-        """Set `rule(input types, attrs with defaults) -> output types` where the body cannot run on meta tensors."""
+        """Set `rule(input types, attrs with defaults and `training`) -> output types` where the body cannot run on
+        meta tensors, or where a first call should not wait for torch to load what runs it there."""
         self.infer_rule = rule
         return rule
 

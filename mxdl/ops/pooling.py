@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import AttributeValueError
+from ..types import TensorType
 from .c_text import c_text
 from .convolution import channels_first, channels_last, is_channels_last, per_axis, planes_channels_last
 from .operator import operator
@@ -278,3 +279,21 @@ def _(call):
         attrs["kernel"], per_axis(attrs["stride"], 2, 1), per_axis(attrs["pad"], 2, 0))
     return call.call("pooling_2d", c_text("pooling"), data.pointer, out.pointer, n * c, h, w, *out.shape[2:], *kernel,
                      *stride, *pad, kinds[attrs["pool_type"]], int(attrs["count_include_pad"] is not False))
+
+
+@pooling.infer
+def _(inputs, attrs):
+    data, last = inputs[0], is_channels_last(attrs["layout"])
+    spatial = data.shape[1:-1] if last else data.shape[2:]
+    rank = len(spatial)
+    if attrs["global_pool"]:
+        lengths = [1] * rank
+    else:
+        if len(attrs["kernel"]) != rank:
+            raise AttributeValueError(f"Pooling: kernel has not one length for each spatial axis; got "
+                                      f"kernel={attrs['kernel']} for {data}; give {rank} lengths or global_pool=True")
+        lengths = [_out_length(x, k, s, p, attrs["pooling_convention"]) for x, k, s, p in zip(
+            spatial, attrs["kernel"], per_axis(attrs["stride"], rank, 1), per_axis(attrs["pad"], rank, 0), strict=True)]
+    batch, channels = data.shape[0], data.shape[-1 if last else 1]
+    shape = (batch, *lengths, channels) if last else (batch, channels, *lengths)
+    return (TensorType(shape, data.dtype), TensorType(shape, "int64"))[:2 if attrs["pool_type"] == "max" else 1]

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ..errors import ShapeError
-from ..types import DType, torch_dtype
+from ..types import DType, TensorType, torch_dtype
 from . import registry
 from .c_text import c_text
 from .operator import NOT_DIFFERENTIABLE, Operator, operator
@@ -50,9 +50,18 @@ def reduction(name: str, function: Callable, formula: str, *, aliases: Sequence[
                 Sample((2, 3, 4), axis=(0, 2), keepdims=True, **shape),
                 Sample((2, 3, 4), axis=1, exclude=True, **shape), Sample((2, 3, 4), keepdims=True, **shape)]
     op = registry.add(Operator(name, kernel, aliases=aliases, traits=REDUCTION, samples=[*standard, *samples]))
+    op.infer(lambda inputs, attrs: (reduced_type(name, inputs[0], attrs),))
     if name in C_KINDS:
         op.emit_c(emit_reduction(C_KINDS[name]))
     return op
+
+
+def reduced_type(name: str, data: TensorType, attrs: Mapping[str, Any]) -> TensorType:
+    """The type of a reduction that keeps the dtype."""
+    axes = reduced_axes(name, len(data.shape), attrs["axis"], attrs["exclude"])
+    if attrs["keepdims"]:
+        return TensorType(tuple(1 if i in axes else n for i, n in enumerate(data.shape)), data.dtype)
+    return TensorType(tuple(n for i, n in enumerate(data.shape) if i not in axes) or (1,), data.dtype)
 
 
 #: reduction -> the number by which the C kernel knows it

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..types import TORCH_DTYPES, DType
+from ..types import TORCH_DTYPES, DType, TensorType
 from .c_text import c_text
 from .families import c_literal
 from .operator import operator
@@ -152,3 +152,13 @@ def _emit_softmax(log: bool):
 
 softmax.emit_c(_emit_softmax(log=False))
 log_softmax.emit_c(_emit_softmax(log=True))
+
+
+def _infer_softmax(inputs, attrs):
+    data = inputs[0]
+    kept = data.dtype if data.dtype.startswith(("float", "bfloat")) else "float32"
+    return (TensorType(data.shape, attrs["dtype"] or kept),)
+
+
+for _operator in (softmax, log_softmax, softmin):
+    _operator.infer(_infer_softmax)
