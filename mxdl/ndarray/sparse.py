@@ -1,7 +1,5 @@
-"""``mx.nd.sparse``: sparse storage is not built.  Its classes are there for ``isinstance``, its constructors say so.
-
-The functions of operators, dense arrays in and out, are filled from the operator registry (see register.py).
-"""
+"""``mx.nd.sparse``: sparse storage is not built.  Its classes are there for ``isinstance``, its constructors say so;
+the functions of operators (dense arrays in, dense arrays out) are filled from the registry (see register.py)."""
 from __future__ import annotations
 
 from typing import Any, NoReturn

@@ -286,7 +286,7 @@ def _(inputs, attrs):
     data, last = inputs[0], is_channels_last(attrs["layout"])
     spatial = data.shape[1:-1] if last else data.shape[2:]
     rank = len(spatial)
-    if attrs["global_pool"]:
+    if attrs["global_pool"] or (not data.size and attrs["pool_type"] == "max"):
         lengths = [1] * rank
     else:
         if len(attrs["kernel"]) != rank:
