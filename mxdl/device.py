@@ -18,9 +18,12 @@ class Context:
     devtype2str: ClassVar[dict[int, str]] = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
     devstr2type: ClassVar[dict[str, int]] = {name: number for number, name in devtype2str.items()}
 
+    device_type: str
+    device_id: int
+
     def __init__(self, device_type: str | Context, device_id: int = 0):
         if isinstance(device_type, Context):
-            device_type, device_id = device_type.device_type, device_type.device_id
+            device_id, device_type = device_type.device_id, device_type.device_type
         if device_type not in self.devstr2type:
             raise DeviceError(f"Context: unknown device type; got {device_type!r}; use one of {[*self.devstr2type]}")
         self.device_type = device_type

@@ -49,6 +49,7 @@ def _deliver(array: NDArray, gradient: torch.Tensor) -> None:
     of the old memory is held somewhere (``x.grad[0:2]``, DLPack, NumPy), which must see the new values.
     """
     buffer = array._grad
+    assert buffer is not None   # attach() gave it one
     if array._grad_req == "add":
         buffer._data.add_(gradient)
     elif _storage_use_count(buffer._data) == _UNSHARED and buffer._data.dtype is gradient.dtype:
@@ -122,7 +123,7 @@ def _mark_used(tensors: Sequence[torch.Tensor], retain_graph: bool) -> None:
     if not retain_graph:
         for tensor in tensors:
             if tensor.grad_fn is not None:
-                tensor._differentiated = True  # type: ignore[attr-defined]
+                tensor._differentiated = True
 
 
 def _head_gradients(tensors: Sequence[torch.Tensor], head_grads: Sequence[NDArray | None] | None) -> list:

@@ -30,7 +30,7 @@ COMPARISONS = {
     "le": ("broadcast_lesser_equal", "_lesser_equal_scalar", "_greater_equal_scalar"),
 }
 #: mx.nd.NAME(lhs, rhs) -> (the table's operators, what two numbers give)
-FUNCTIONS = {
+FUNCTIONS: dict[str, tuple[tuple[str, str, str], Callable]] = {
     "add": (ARITHMETIC["add"], operator.add), "subtract": (ARITHMETIC["sub"], operator.sub),
     "multiply": (ARITHMETIC["mul"], operator.mul), "divide": (ARITHMETIC["truediv"], operator.truediv),
     "true_divide": (ARITHMETIC["truediv"], operator.truediv), "modulo": (ARITHMETIC["mod"], operator.mod),
@@ -136,5 +136,5 @@ def install() -> None:
     for name, (arrays, scalar, _) in COMPARISONS.items():
         setattr(NDArray, f"__{name}__", _method(name, arrays, scalar))
     NDArray.__hash__ = object.__hash__  # type: ignore[method-assign]  # __eq__ is elementwise; identity hashes
-    NDArray.__neg__ = lambda self: self._apply("_mul_scalar", scalar=-1.0)  # type: ignore[attr-defined]
-    NDArray.__abs__ = lambda self: self._apply("abs")  # type: ignore[attr-defined]
+    NDArray.__neg__ = lambda self: self._apply("_mul_scalar", scalar=-1.0)  # type: ignore[misc,assignment]
+    NDArray.__abs__ = lambda self: self._apply("abs")  # type: ignore[misc,assignment]

@@ -84,7 +84,7 @@ def _axes(key: Any) -> int:
 def is_mask(key: Any) -> bool:
     if isinstance(key, list):
         key = np.asarray(key)
-    return isinstance(key, ARRAYS) and key.dtype in (bool, np.bool_)
+    return isinstance(key, (NDArray, np.ndarray)) and key.dtype == np.bool_
 
 
 def is_advanced(key: tuple) -> bool:
@@ -99,7 +99,9 @@ def _check_bounds(index: int, axis: int, length: int) -> None:
 def _positive(key: tuple, shape: tuple[int, ...]) -> tuple[tuple, list[int]]:
     """A basic key for torch, which knows positive steps only, and the axes of the result to reverse after it.
     Integers on every axis keep the last one as a slice, so that the result has shape (1,)."""
-    axis, out, result, flips = 0, 0, [], []
+    axis = out = 0
+    result: list[Any] = []
+    flips: list[int] = []
     scalar = not any(k is None or isinstance(k, slice) for k in key)
     for k in key:
         if k is None:
@@ -135,7 +137,8 @@ def _basic(data: torch.Tensor, key: tuple) -> tuple[torch.Tensor, list[int]]:
 
 def torch_key(key: tuple, data: torch.Tensor) -> tuple:
     """A key with arrays, as torch takes it.  Raises IndexError for an index that is out of bounds."""
-    result, axis = [], 0
+    result: list[Any] = []
+    axis = 0
     for k in key:
         if isinstance(k, slice) and k.step is not None and k.step < 0:
             k = np.arange(data.shape[axis])[k]
@@ -143,7 +146,7 @@ def torch_key(key: tuple, data: torch.Tensor) -> tuple:
                 raise IndexError("index: a negative step beside an array; got both in one key; index in two steps")
         if isinstance(k, ARRAYS):
             result.append(_index_tensor(k, axis, data))
-            axis += np.ndim(k) if is_mask(k) else 1
+            axis += _axes(k)
         elif k is None:
             result.append(None)
         else:
@@ -193,5 +196,5 @@ def _value(value: Any, array: NDArray, target: torch.Tensor) -> torch.Tensor:
 
 def install() -> None:
     """Give NDArray its indexing."""
-    NDArray.__getitem__ = get_item  # type: ignore[attr-defined]
-    NDArray.__setitem__ = set_item  # type: ignore[attr-defined]
+    NDArray.__getitem__ = get_item
+    NDArray.__setitem__ = set_item

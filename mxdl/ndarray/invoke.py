@@ -89,8 +89,8 @@ def owned(result: torch.Tensor, inputs: Sequence[torch.Tensor | None]) -> torch.
     the arrays that users hold are mutable, so two of them share memory only where MXNet shares it too."""
     if not result._is_view():
         for x in inputs:
-            if result is x:
-                return result.clone()
+            if x is not None and x is result:
+                return x.clone()
         return result
     storage = result.untyped_storage()._cdata
     if any(x is not None and x.untyped_storage()._cdata == storage for x in inputs):

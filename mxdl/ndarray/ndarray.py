@@ -31,12 +31,22 @@ class NDArray:
 
     #: ``_apply(name, **typed attributes)``: the operator of that name on this array
     _apply: Callable[..., Any]
+    __getitem__: Callable[..., NDArray]
+    __setitem__: Callable[..., None]
+    __neg__: Callable[[], NDArray]
+    __abs__: Callable[[], NDArray]
+    _data: torch.Tensor
+    _ctx: Context
+    _grad: NDArray | None
+    _grad_req: str
+    _fresh_grad: bool
+    _value: Any
 
     __slots__ = ("__weakref__", "_ctx", "_data", "_fresh_grad", "_grad", "_grad_req", "_value")
     __array_priority__ = 1000.0
 
     def __init__(self, data: Any, ctx: Context | None = None):
-        self._data: torch.Tensor = data._data if isinstance(data, NDArray) else data
+        self._data = data._data if isinstance(data, NDArray) else data
         self._ctx = ctx if ctx is not None else (data._ctx if isinstance(data, NDArray) else cpu(0))
         self._grad = self._value = None
         self._grad_req = "null"

@@ -15,7 +15,7 @@ from . import files
 from .ndarray import NDArray
 
 #: NumPy's functions that are Python operators: a NumPy number beside an NDArray gives an NDArray
-OPERATORS = {
+OPERATORS: dict[np.ufunc, Callable] = {
     np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.divide: operator.truediv,
     np.remainder: operator.mod, np.power: operator.pow, np.equal: operator.eq, np.not_equal: operator.ne,
     np.greater: operator.gt, np.greater_equal: operator.ge, np.less: operator.lt, np.less_equal: operator.le,

@@ -17,7 +17,11 @@ def get_item(array: NDArray, key: Any) -> NDArray:
     keys = expand(key, array.shape)
     if is_advanced(keys):
         return _take(array, keys)
-    begin, end, step, squeezed, expanded = [], [], [], [], []
+    begin: list[int | None] = []
+    end: list[int | None] = []
+    step: list[int | None] = []
+    squeezed: list[int] = []
+    expanded: list[int] = []
     out = 0
     for k in keys:
         if k is None:
