@@ -1,0 +1,7 @@
+"""Data iterators of the symbolic API: batches with names, shapes and padding."""
+from .arrays import NDArrayIter
+from .batch import DataBatch, DataDesc
+from .files import CSVIter, MNISTIter
+from .iterator import DataIter, PrefetchingIter, ResizeIter
+
+__all__ = ["CSVIter", "DataBatch", "DataDesc", "DataIter", "MNISTIter", "NDArrayIter", "PrefetchingIter", "ResizeIter"]
