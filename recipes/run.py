@@ -78,7 +78,8 @@ class Run:
     def check_free(cls, folder: Path) -> None:
         """Raises RunFolderError when something is there already."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            what = "a run is there already; go on with it by --resume" if cls.is_one(folder) else "it is not empty"
+            what = ("a run is there already; go on with it by --resume" if cls.is_one(folder) else
+                    "it is not empty" if folder.is_dir() else "it is a file")
             raise RunFolderError(f"run folder {folder}: {what}, or choose another with --out")
 
     @classmethod

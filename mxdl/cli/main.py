@@ -46,13 +46,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+def message(error: Exception) -> str:
+    """The error's text, without the number that Python puts before the system's errors."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def explain(error: Exception, as_json: bool) -> int:
     """Tells an error in one message; returns the exit code."""
     if as_json:
-        print(json.dumps({"event": "error", "kind": type(error).__name__, "message": str(error)}), flush=True)
+        print(json.dumps({"event": "error", "kind": type(error).__name__, "message": message(error)}), flush=True)
     else:
         sys.stdout.flush()
-        print(f"mxdl: {error}", file=sys.stderr)
+        print(f"mxdl: {message(error)}", file=sys.stderr)
     if hasattr(error, "code"):
         return error.code
     return 1 if isinstance(error, (FloatingPointError, OSError)) and not isinstance(error, FileNotFoundError) else 2

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from mxdl.cli.main import COMMANDS, main
+from mxdl.cli.main import COMMANDS, main, message
+from mxdl.errors import MXNetError
 
 
 def mxdl(*words: str, **options) -> subprocess.CompletedProcess:
@@ -44,6 +45,13 @@ def test_mistakes_of_users_give_one_message_and_code_2(words, message, tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error, text", [
+    (OSError(28, "cannot write a: the disk is full"), "cannot write a: the disk is full"),
+    (FileNotFoundError(2, "No such file", "a.txt"), "a.txt: No such file"), (MXNetError("matmul: no"), "matmul: no")])
+def test_messages_have_no_numbers(error, text):
+    assert message(error) == text
 
 
 def test_debug_shows_the_traceback():
