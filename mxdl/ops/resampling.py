@@ -24,6 +24,7 @@ ResizeMode = Literal["like", "odd_scale", "size", "to_even_down", "to_even_up", 
 
 
 @operator("UpSampling", traits=_SPATIAL, ignored=("workspace",),
+          initializers=dict.fromkeys(("weight", "arg1"), '["bilinear", {}]'),
           samples=[Sample((2, 3, 2, 3), scale=2, sample_type="nearest"),
                    Sample((1, 2, 2, 2), (1, 3, 4, 4), scale=4, sample_type="nearest"),
                    Sample((1, 2, 4, 4), (1, 2, 2, 2), scale=2, sample_type="nearest", multi_input_mode="sum"),

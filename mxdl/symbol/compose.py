@@ -41,6 +41,9 @@ def make_node(op: Operator, hint: str, inputs: Mapping[str, Value] | Sequence[Va
     elif op.inputs_rule is not None:
         missing = op.input_names(typed, len(inputs))[len(inputs):]
         inputs = [*inputs, *(variable(f"{name}_{n}", dict(texts)) for n in missing)]
+    for parameter, value in zip(op.input_names(typed, len(inputs)), inputs, strict=False):
+        if parameter in op.initializers and value.node.op is None:
+            value.node.hidden.setdefault("__init__", op.initializers[parameter])
     return Node(op, name, typed, inputs, texts)
 
 
@@ -84,8 +87,4 @@ def _with_variables(op: Operator, name: str, given: Mapping[str, Value], typed: 
     if op.inputs_rule is None:  # optional inputs at the end are left out
         while wanted and wanted[-1] in op.optional and wanted[-1] not in given:
             wanted = wanted[:-1]
-    inputs = [given[n] if n in given else variable(f"{name}_{n}", dict(texts)) for n in wanted]
-    for n, value in zip(wanted, inputs, strict=True):
-        if n in op.initializers and value.node.op is None:
-            value.node.hidden.setdefault("__init__", op.initializers[n])
-    return inputs
+    return [given[n] if n in given else variable(f"{name}_{n}", dict(texts)) for n in wanted]

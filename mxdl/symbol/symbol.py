@@ -234,7 +234,7 @@ class Symbol(Arithmetic):
     def reshape(self, *shape: Any, **kwargs: Any) -> Symbol:
         """The `Reshape` operator: ``x.reshape((0, -1))``, ``x.reshape(0, -1)``, ``x.reshape(shape=(0, -1))``."""
         if shape:
-            kwargs["shape"] = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+            kwargs["shape"] = shape[0] if len(shape) == 1 else shape
         node = make_node(registry.get("Reshape"), "reshape", {"data": one_value(self, "reshape")},
                          {k: v for k, v in kwargs.items() if k != "name"}, kwargs.get("name"))
         return Symbol(visible_outputs(node))

@@ -122,3 +122,18 @@ def test_every_operator_composes_as_in_mxnet(mxnet):
     compared = [answer for answer in answers if not isinstance(answer[2], str)]
     assert [answer for answer in compared if answer[1] != answer[2]] == []
     assert len(compared) > 0.8 * len(asked)
+
+
+BLOCKS = ["model_zoo.vision.resnet18_v1", "model_zoo.vision.resnet18_v2", "model_zoo.vision.mobilenet_v2_0_25",
+          "model_zoo.vision.vgg11_bn", "rnn.LSTM(5, num_layers=2)", "rnn.GRU(5, bidirectional=True)",
+          "nn.Dense(3, activation='relu')", "nn.BatchNorm()", "nn.LayerNorm()", "nn.Conv2DTranspose(3, 2)",
+          "nn.Embedding(3, 2)", "nn.PReLU()", "nn.GELU()", "nn.Dropout(0.3)"]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_traced_block_writes_the_same_bytes(block, mxnet):
+    made = block.replace(")", ", prefix='net_')").replace("(, ", "(") if ")" in block else f"{block}(prefix='net_')"
+    source = f"with mx.name.NameManager():\n    result = mx.gluon.{made}(mx.sym.var('data')).tojson()"
+    space = {"mx": mx}
+    exec(source, space)
+    assert space["result"] == mxnet.run(source)

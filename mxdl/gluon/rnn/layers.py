@@ -10,6 +10,7 @@ from typing import Any
 from ... import ndarray
 from ...ndarray import NDArray
 from ..hybrid import HybridBlock
+from .sequence import functions_for
 
 
 class _RNNLayer(HybridBlock):
@@ -92,6 +93,10 @@ class _RNNLayer(HybridBlock):
         if (sequence_length is not None) != self._use_sequence_length:
             raise AssertionError(f"{self.name}: sequence_length is given if, and only if, the layer was made with "
                                  f"use_sequence_length=True")
+        if states is None and not isinstance(inputs, NDArray):
+            # A symbol's begin states are named in the scope around the layer, as in MXNet's files.
+            begin = self.begin_state(0, func=functions_for(inputs).zeros)
+            return super().__call__(inputs, begin, sequence_length)[0]
         return super().__call__(inputs, states, sequence_length)
 
     def infer_shape(self, inputs: NDArray, *args: Any) -> None:
@@ -127,7 +132,7 @@ class _RNNLayer(HybridBlock):
         names = [f"{direction}{layer}_{kind}" for group in (("i2h_weight", "h2h_weight", "h2r_weight"),
                                                             ("i2h_bias", "h2h_bias"))
                  for layer in range(self._num_layers) for direction in "lr"[:self._dir] for kind in group]
-        vectors = [F.reshape(params[name], shape=(-1,)) for name in names if name in params]
+        vectors = [F.reshape(params[name], shape=-1) for name in names if name in params]
         return F._internal._rnn_param_concat(*vectors, dim=0)
 
     def _check(self, states: list, batch: int) -> None:
