@@ -59,6 +59,10 @@ class HybridBlock(Block):
         super().register_child(block, name)
         self._clear_cached_op()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: all but the traces, which are made anew."""
+        return {**self.__dict__, "_compiled": {}}
+
     # -- settings ---------------------------------------------------------------------------------------------
     def hybridize(self, active: bool = True, backend: str | None = None, clear: bool = True,
                   static_alloc: bool = False, static_shape: bool = False, inline_limit: int = 2,

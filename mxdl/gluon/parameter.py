@@ -64,6 +64,15 @@ class Parameter:
         self._grad_req = ""
         self.grad_req = grad_req
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: all but the gradients, the variable and the trainer, which are the original's."""
+        return {**self.__dict__, "_grad": None, "_var": None, "_trainer": None}
+
+    def __setstate__(self, content: dict[str, Any]) -> None:
+        self.__dict__.update(content)
+        if self._data is not None:
+            self._make_gradients()
+
     def __repr__(self) -> str:
         return f"Parameter {self.name} (shape={self.shape}, dtype={self.dtype})"
 

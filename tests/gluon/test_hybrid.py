@@ -1,9 +1,13 @@
 """Hybrid blocks: the same answers as a graph, traced once a structure, exported and read again."""
+import copy
+import pickle
+import threading
+
 import numpy as np
 import pytest
 
 import mxdl as mx
-from mxdl import gluon, nd
+from mxdl import autograd, gluon, nd
 from mxdl.errors import MXNetError, NotBuiltError
 from mxdl.gluon import nn
 from tests.gluon.layer_checks import same, train
@@ -275,3 +279,60 @@ def test_hooks_on_the_outermost_block_run_every_time():
     assert len(calls) == 2
     with pytest.warns(UserWarning, match="forward hook"):
         net.hybridize()
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"])
+def test_copies_stand_on_their_own(again):
+    net = small_net()
+    net.hybridize()
+    x = data(2, 3, 8, 8)
+    with autograd.record():
+        net(x).sum().backward()
+    expected = net(x).asnumpy()
+    gluon.Trainer(net.collect_params(), "sgd").step(1)
+    changed = net(x).asnumpy()
+    other = again(net)
+    np.testing.assert_array_equal(other(x).asnumpy(), changed)
+    assert (changed != expected).any()
+    with autograd.record():
+        other(x).sum().backward()
+    gluon.Trainer(other.collect_params(), "sgd", {"learning_rate": 1}).step(1)
+    assert (other(x).asnumpy() != changed).any()
+    np.testing.assert_array_equal(net(x).asnumpy(), changed)
+
+
+def test_calls_from_several_threads():
+    net = small_net()
+    net.hybridize()
+    expected = {n: net(data(n, 3, 8, 8)).asnumpy() for n in range(1, 5)}
+    wrong = []
+
+    def call(n):
+        for _ in range(10):
+            if (net(data(n, 3, 8, 8)).asnumpy() != expected[n]).any():
+                wrong.append(n)
+    threads = [threading.Thread(target=call, args=(n,)) for n in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_gradients_of_gradients():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(4, activation="tanh", in_units=3), nn.Dense(1, in_units=4))
+    net.initialize(mx.init.Uniform(1))
+    results = []
+    for _ in range(2):
+        x = data(2, 3)
+        x.attach_grad()
+        with autograd.record():
+            slope = autograd.grad(net(x).sum(), [x], create_graph=True)[0]
+            penalty = (slope * slope).sum()
+        penalty.backward()
+        results.append([x.grad.asnumpy(), net[0].weight.grad().asnumpy()])
+        net.hybridize()
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+        assert np.abs(ours).max() > 1e-3
