@@ -13,6 +13,7 @@ import torch
 from .. import symbol
 from ..attribute import AttrScope
 from ..autograd.state import state
+from ..device import current_context, parse_context
 from ..errors import GraphError
 from ..graph import Graph, Node, Value
 from ..graph.hidden import ORIGIN
@@ -142,16 +143,24 @@ class Tracer:
             self._fixed_values[id(array)] = value
         return self._fixed_values[id(array)]
 
-    def apply(self, op: Operator, inputs: Sequence[NDArray], attrs: dict, out: Any = None) -> Any:
-        """Note `op` and return stand-ins for its visible outputs, as `invoke` returns arrays."""
+    def apply(self, op: Operator, inputs: Sequence[NDArray | None], attrs: dict, out: Any = None) -> Any:
+        """Note `op` and return stand-ins for its visible outputs, as `invoke` returns arrays.
+
+        Raises GraphError where `out` is an array with values: the graph has no way to write to it.
+        """
+        inputs = [x for x in inputs if x is not None]
         values = [self.value_of(x) for x in inputs]
         name = NameManager.current.get(None, op.name.lower().lstrip("_"))
         node = Node(op, name, dict(attrs), values, AttrScope.current.get())
         types = output_types(op, node.attrs, tuple(type_of(x) for x in inputs), node)
-        ctx = inputs[0].ctx if inputs else None
+        ctx = inputs[0].ctx if inputs else parse_context(attrs["ctx"]) if attrs.get("ctx") else current_context()
         results = [self.stand_in(Value(node, i), types[i], ctx) for i in range(op.num_visible(node.attrs))]
         if out is not None:
             for target, result in zip(out if isinstance(out, (list, tuple)) else [out], results, strict=True):
+                if not target._data.is_meta:
+                    raise GraphError(f"{op.name}: a hybridized block writes to an array from outside of its forward; "
+                                     f"got one of shape {target.shape}; return the new values instead, or make the "
+                                     f"array inside with mx.nd.zeros")
                 target._data, target._value = result._data, result._value
             return out
         return results[0] if len(results) == 1 else results

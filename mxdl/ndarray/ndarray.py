@@ -15,6 +15,7 @@ import torch
 from ..autograd.state import state
 from ..device import Context, cpu, gpu
 from ..errors import MXNetError, NotBuiltError, ShapeError
+from ..ops import get
 from ..ops.reshape import resolve
 from ..types import DTYPE_NAMES, numpy_dtype, torch_dtype
 
@@ -190,6 +191,8 @@ class NDArray:
                             f"give an NDArray or mx.cpu()")
         if other._data.shape != self._data.shape:
             raise ShapeError(f"copyto: shapes differ; got {self.shape} into {other.shape}; reshape one of them")
+        if state.tracer is not None:
+            return state.tracer.apply(get("Cast"), [self], {"dtype": DTYPE_NAMES[other._data.dtype]}, other)
         other._write(self._source(), "copyto")
         return other
 

@@ -161,6 +161,55 @@ def test_forward_with_parameters_of_its_own():
         assert net(data(2, 4)).shape == (2, 3) and net[1].weight.shape == (3,)
 
 
+def written_in_place(x):
+    y = x * 1
+    y += 2
+    y[0] = 5
+    y[:, 1] = x[:, 2]
+    return y
+
+
+IDIOMS = {
+    "slice": lambda x: x[:, 1:], "row": lambda x: x[-1], "step": lambda x: x[::2], "transpose": lambda x: x.T,
+    "reshape": lambda x: x.reshape(-1, 2), "astype": lambda x: x.astype("float64"),
+    "zeros": lambda x: nd.zeros(x.shape, ctx=x.ctx, dtype=x.dtype) + x, "array": lambda x: x * nd.array([1., 2, 3, 4]),
+    "in place": written_in_place, "split": lambda x: nd.split(x, 2, axis=1)[1], "length": lambda x: x.sum() / len(x),
+    "compare": lambda x: (x > 0.5) * x, "rows": lambda x: nd.concat(*[r.expand_dims(0) * 2 for r in x], dim=0),
+    "index array": lambda x: x[nd.array([1, 0])], "copyto": lambda x: x.copyto(nd.zeros((2, 4))),
+    "no bias": lambda x: nd.FullyConnected(x, nd.ones((3, 4)), None, no_bias=True, num_hidden=3),
+    "random": lambda x: nd.random.uniform(shape=(2, 4)) + x, "dropout": lambda x: nd.Dropout(x, p=0.5, mode="always"),
+}
+
+
+@pytest.mark.parametrize("name", IDIOMS)
+def test_what_forward_does_to_arrays_can_be_traced(name):
+    class Idiom(gluon.HybridBlock):
+        def forward(self, x):
+            return IDIOMS[name](x)
+    results = []
+    net = Idiom()
+    for hybridize in (False, True):
+        net.hybridize(hybridize)
+        mx.random.seed(2)
+        results.append([net(data(2, 4) + i).asnumpy() for i in range(3)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+
+
+def test_a_trace_leaves_arrays_from_outside_alone():
+    outside = nd.zeros((2, 2))
+
+    class Leaky(gluon.HybridBlock):
+        def forward(self, x):
+            return x.copyto(outside)
+    net = Leaky()
+    net.hybridize()
+    with pytest.raises(MXNetError, match="writes to an array from outside"):
+        net(data(2, 2))
+    assert outside.asnumpy().tolist() == [[0, 0], [0, 0]]
+
+
 def test_values_that_depend_on_data_cannot_be_traced():
     class Branch(gluon.HybridBlock):
         def forward(self, x):
