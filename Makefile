@@ -14,9 +14,12 @@ PYTHON        ?= $(call find_python,python3.11 python3.12 python3.13 python3.14 
 # MXNet 1.9.1 needs NumPy below 1.24, which has wheels up to Python 3.11.
 PARITY_PYTHON ?= $(call find_python,python3.11 python3.10 python3.9 python3.8 python3,8,11)
 
-# On Linux without an NVIDIA GPU take torch's CPU wheel: 200 MB instead of 3 GB. `make TORCH_INDEX= ...` turns it off.
-CPU_INDEX   := https://download.pytorch.org/whl/cpu
-TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && echo --extra-index-url $(CPU_INDEX))
+# On Linux without an NVIDIA GPU take torch's CPU wheel (200 MB instead of 3 GB) where its index can be reached.
+# `make TORCH_INDEX= ...` turns it off.
+CPU_INDEX    := https://download.pytorch.org/whl/cpu
+REACHABLE     = $(PYTHON) -c 'import urllib.request; urllib.request.urlopen("$(CPU_INDEX)/torch/", timeout=5)'
+TORCH_INDEX  ?= $(shell [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && $(REACHABLE) 2>/dev/null \
+                  && echo --extra-index-url $(CPU_INDEX))
 
 WORKERS ?= 2
 PIP      = .venv/bin/python -m pip --disable-pip-version-check
@@ -48,7 +51,7 @@ bench: .venv/.dev
 .venv/.torch: constraints.txt
 	@test -n "$(PYTHON)" || { echo "mxdl needs Python 3.11 or later with the venv module; none found. Name one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(INSTALL) $(TORCH_INDEX) torch
+	$(INSTALL) --no-deps $(TORCH_INDEX) torch
 	@touch $@
 
 .venv/.quickstart: .venv/.torch pyproject.toml setup.py
