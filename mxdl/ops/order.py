@@ -74,7 +74,7 @@ def histogram(data, bins=None, *, bin_cnt: int | None = None, range: tuple[float
             raise ShapeError(f"histogram: no bins; got bin_cnt={bin_cnt}, range={range}; give both, or the edges")
         bins = torch.linspace(range[0], range[1], bin_cnt + 1, dtype=data.dtype, device=data.device)
     flat = data.reshape(-1)
-    place = torch.searchsorted(bins, flat, right=True) - 1
+    place = torch.searchsorted(bins.contiguous(), flat, right=True) - 1
     place = torch.where(flat == bins[-1], bins.shape[0] - 2, place)
     inside = (flat >= bins[0]) & (flat <= bins[-1])
     counts = torch.zeros(bins.shape[0] - 1, dtype=torch.int64, device=data.device)
