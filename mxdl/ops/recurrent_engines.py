@@ -1,4 +1,4 @@
-"""Who computes a recurrent layer: oneDNN (float32 lstm on CPUs), cuDNN (on GPUs), else plain torch.
+"""Who computes a recurrent layer: oneDNN (float32 lstm on CPUs), torch's own (on GPUs), else `recurrent_cells`.
 
 Each engine has the two functions of `recurrent_cells`, `forward` and `backward`, for one direction of one layer.
 """
@@ -14,7 +14,6 @@ from .recurrent_cells import Run, State, Weights
 
 _aten = torch.ops.aten
 _LSTM = 2
-_CUDNN_MODES = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}
 #: elements of a layer's output up to which the size of oneDNN's workspace is asked for exactly
 _PROBE = 1 << 22
 
@@ -23,8 +22,8 @@ def engine(run: Run, x: torch.Tensor) -> Any:
     """The engine for this layer: it has `forward` and `backward` as `recurrent_cells` has."""
     if run.valid is not None or run.clip is not None or not x.numel():
         return plain
-    if x.is_cuda and torch.backends.cudnn.is_available() and torch.backends.cudnn.enabled:
-        return CuDNN
+    if x.is_cuda:
+        return Native
     if run.mode == "lstm" and x.dtype == torch.float32 and x.device.type in ("cpu", "meta") \
             and torch.backends.mkldnn.is_available():
         return OneDNN
@@ -73,29 +72,32 @@ def _workspace_bytes(steps: int, batch: int, width: int, size: int) -> int:
     return OneDNN.forward(Run("lstm"), x, Weights(*weights), (h, c), True)[2].numel()
 
 
-class CuDNN:
-    """The recurrences of cuDNN; what it saves is its own reserve, uint8[...].  It walks forward only."""
+class Native:
+    """torch's own recurrences, which are cuDNN's on GPUs.  They save nothing: the gradient runs the layer once more."""
 
     @staticmethod
     def forward(run: Run, x: torch.Tensor, weights: Weights, start: State,
                 save: bool) -> tuple[torch.Tensor, State, torch.Tensor]:
-        h, c = (None if part is None else part[None].contiguous() for part in start)
-        x = x.flip(0) if run.reverse else x.contiguous()
-        out, h, c, reserve, _ = _aten._cudnn_rnn(x, list(weights), 4, None, h, c, _CUDNN_MODES[run.mode], h.shape[2],
-                                                 0, 1, False, 0.0, save, False, [], None)
-        return out.flip(0) if run.reverse else out, (h[0], c[0] if run.mode == "lstm" else None), reserve
+        out, *end = _native(run, x, weights, start)
+        return out, (end[0], end[1] if run.mode == "lstm" else None), x.new_empty((0,))
 
     @staticmethod
     def backward(run: Run, x: torch.Tensor, weights: Weights, start: State, out: torch.Tensor, end: State,
                  saved: torch.Tensor, dout: torch.Tensor, dend: State, grads: Weights) -> tuple[torch.Tensor, State]:
-        (h, c), (dh, dc) = ([None if part is None else part[None].contiguous() for part in pair]
-                            for pair in (start, dend))
-        x, out, dout = (part.flip(0) if run.reverse else part.contiguous() for part in (x, out, dout))
-        mode, size = _CUDNN_MODES[run.mode], out.shape[2]
-        packed = _aten._cudnn_rnn_flatten_weight(list(weights), 4, x.shape[2], mode, size, 0, 1, False, False)
-        dx, dh, dc, dweights = _aten._cudnn_rnn_backward(
-            x, list(weights), 4, packed, h, c, out, dout, dh, dc, mode, size, 0, 1, False, 0.0, True, False, [], None,
-            saved, [True] * 4)
-        for grad, dweight in zip(grads, dweights, strict=True):
+        with torch.enable_grad():
+            leaves = [part.detach().requires_grad_() for part in (x, *weights, *start) if part is not None]
+            outs = _native(run, leaves[0], Weights(*leaves[1:5]), (*leaves[5:], None)[:2])
+        douts = [part for part in (dout, *dend) if part is not None]
+        dx, *rest = torch.autograd.grad(outs, leaves, douts)
+        for grad, dweight in zip(grads, rest[:4], strict=True):
             grad.copy_(dweight)
-        return dx.flip(0) if run.reverse else dx, (dh[0], dc[0] if run.mode == "lstm" else None)
+        return dx, (*rest[4:], None)[:2]
+
+
+def _native(run: Run, x: torch.Tensor, weights: Weights, start: State) -> list[torch.Tensor]:
+    """[states of all steps, last state, (last cell)]"""
+    first = [part[None].contiguous() for part in start if part is not None]
+    settings = (list(weights), True, 1, 0.0, torch.is_grad_enabled(), False, False)
+    out, *end = getattr(torch, run.mode)(x.flip(0) if run.reverse else x, first if len(first) > 1 else first[0],
+                                         *settings)
+    return [out.flip(0) if run.reverse else out, *[part[0] for part in end]]

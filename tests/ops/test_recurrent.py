@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from mxdl.errors import NotBuiltError, ShapeError
-from mxdl.ops import get, recurrent_engines
+from mxdl.ops import get, recurrent_cells, recurrent_engines
 from mxdl.ops.operator import GradientCall
+from mxdl.ops.recurrent_cells import Run, Weights
 
 rnn = get("RNN")
 T, N, INPUT, SIZE, LAYERS = 5, 3, 4, 6, 2
@@ -76,6 +77,26 @@ def test_gradient_with_lengths_and_clips(mode, clip):
     def run(*tensors):
         return rnn(*tensors, lengths, use_sequence_length=True, **attrs)[:1 + len(inputs[2:])]
     assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("mode", recurrent_cells.NUM_GATES)
+def test_engines_agree(mode, reverse):
+    """The engine for GPUs, which runs on CPUs too, and the plain one: states, ends, gradients."""
+    rows = recurrent_cells.NUM_GATES[mode] * SIZE
+    run, x = Run(mode, reverse), torch.randn(T, N, INPUT, dtype=torch.float64)
+    weights = Weights(*(torch.randn(s, dtype=torch.float64) for s in ((rows, INPUT), (rows, SIZE), (rows,), (rows,))))
+    start, dend = ((torch.randn(N, SIZE, dtype=torch.float64), torch.randn(N, SIZE, dtype=torch.float64)
+                    if mode == "lstm" else None) for _ in range(2))
+    dout, found = torch.randn(T, N, SIZE, dtype=torch.float64), []
+    for engine in (recurrent_cells, recurrent_engines.Native):
+        grads = Weights(*map(torch.empty_like, weights))
+        with torch.no_grad():
+            out, end, saved = engine.forward(run, x, weights, start, True)
+            dx, dstart = engine.backward(run, x, weights, start, out, end, saved, dout, dend, grads)
+        found.append([out, *end, dx, *dstart, *grads])
+    for a, b in zip(*found, strict=True):
+        assert (a is None and b is None) or torch.allclose(a, b)
 
 
 def graph_gradient(inputs, outputs, douts, attrs, **reserved):
