@@ -5,7 +5,20 @@ from typing import Any
 
 from .. import allocator
 from ..errors import suggest
-from . import _internal, arithmetic, contrib, image, indexing, linalg, op, protocols, random, register, sparse
+from . import (
+    _internal,
+    arithmetic,
+    contrib,
+    control_flow,
+    image,
+    indexing,
+    linalg,
+    op,
+    protocols,
+    random,
+    register,
+    sparse,
+)
 from .create import arange, array, empty, eye, from_numpy, full, linspace, ones, zeros
 from .files import load, load_frombuffer, save
 from .functions import concatenate, histogram, moveaxis, onehot_encode, split_v2, waitall
@@ -14,6 +27,8 @@ from .ndarray import NDArray
 from .protocols import from_dlpack, to_dlpack_for_read, to_dlpack_for_write
 
 allocator.configure()
+for _function in (control_flow.foreach, control_flow.while_loop, control_flow.cond, control_flow.rand_zipfian):
+    setattr(contrib, _function.__name__, _function)
 arithmetic.install()
 indexing.install()
 protocols.install()

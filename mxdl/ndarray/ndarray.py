@@ -287,7 +287,10 @@ class NDArray:
                 data[index] = tensor
                 self._data = data
                 return
-        data.detach()[index] = tensor.detach()
+        if index is ...:
+            data.detach().copy_(tensor.detach())
+        else:
+            data.detach()[index] = tensor.detach()
 
 
 _new = NDArray.__new__
