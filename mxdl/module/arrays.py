@@ -9,6 +9,7 @@ import torch
 
 from ..device import Context
 from ..errors import ShapeError
+from ..io import DataDesc
 from ..ndarray.ndarray import NDArray
 
 
@@ -31,15 +32,19 @@ class Arrays(dict):
         return self
 
 
+def descriptions(shapes: Sequence[Any]) -> list[DataDesc]:
+    """DataDescs from DataDescs and (name, shape) pairs."""
+    return [desc if isinstance(desc, DataDesc) else DataDesc(*desc) for desc in shapes]
+
+
 def shape_of(desc: Any) -> tuple[str, tuple[int, ...]]:
     """(name, shape) of a DataDesc or a (name, shape) pair."""
     return desc[0], tuple(desc[1])
 
 
-def batch_axis(desc: Any) -> int:
+def batch_axis(desc: DataDesc) -> int:
     """The axis of the batch: where N stands in the layout; -1 where the layout has none."""
-    layout = getattr(desc, "layout", None)
-    return 0 if layout is None else layout.find("N")
+    return DataDesc.get_batch_axis(desc.layout)
 
 
 def described(what: str, names: Sequence[str], arrays: Sequence[Any]) -> list[tuple[str, tuple[int, ...]]]:

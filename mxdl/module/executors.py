@@ -8,7 +8,7 @@ from ..device import Context
 from ..executor.bound import Executor
 from ..ndarray.ndarray import NDArray
 from ..symbol.symbol import Symbol
-from .arrays import average, batch_axis, batch_slices, merged, part, shape_of
+from .arrays import average, batch_axis, batch_slices, descriptions, merged, part, shape_of
 
 
 class ExecutorGroup:
@@ -21,12 +21,12 @@ class ExecutorGroup:
     def __init__(self, symbol: Symbol, contexts: Sequence[Context], data_shapes: Sequence[Any],
                  label_shapes: Sequence[Any], requests: Mapping[str, str], shared: ExecutorGroup | None = None):
         self.symbol, self.contexts, self.requests = symbol, list(contexts), dict(requests)
-        self.data_shapes, self.label_shapes = list(data_shapes), list(label_shapes)
+        self.data_shapes, self.label_shapes = descriptions(data_shapes), descriptions(label_shapes)
         self._axis = {shape_of(d)[0]: batch_axis(d) for d in (*self.data_shapes, *self.label_shapes)}
         first_axis = max(batch_axis(self.data_shapes[0]), 0) if self.data_shapes else 0
         self.batch_size = shape_of(self.data_shapes[0])[1][first_axis] if self.data_shapes else 0
         self.slices = batch_slices(self.batch_size, len(self.contexts))
-        dtypes = {d[0]: d.dtype for d in (*self.data_shapes, *self.label_shapes) if hasattr(d, "dtype")}
+        dtypes = {d.name: d.dtype for d in (*self.data_shapes, *self.label_shapes)}
         self.executors: list[Executor] = []
         for i, context in enumerate(self.contexts):
             shapes = {name: self._part_shape(name, shape, i) for name, shape in

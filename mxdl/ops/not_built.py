@@ -10,8 +10,7 @@ from .operator import Operator
 
 #: Families by pattern, and what to do instead.
 _FAMILIES = (
-
-       (re.compile(r"_sg_mkldnn_\w+|_contrib_(quantize|quantize_v2|dequantize|requantize|quantized_\w+|calibrate_entropy)"),
+    (re.compile(r"_sg_mkldnn_\w+|_contrib_(quantize|quantize_v2|dequantize|requantize|quantized_\w+|calibrate_entropy)"),
      "load the model's float32 version instead"),
     (re.compile(r"_foreach|_while_loop|_cond"), "run the loop in Python, or unroll it"),
     (re.compile(r"Custom"), "run the model imperatively"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..graph import Graph, Node
-from ..types import dtype_name
+from ..types import TORCH_DTYPES, dtype_name
 
 
 def infer_dtypes(graph: Graph, given: Mapping[str, str]) -> dict[Node, str]:
@@ -30,12 +30,18 @@ def infer_dtypes(graph: Graph, given: Mapping[str, str]) -> dict[Node, str]:
 
 def _through(node: Node, found: dict[Node, str]) -> None:
     """From known inputs to the node and to its unknown variables."""
+    op = node.op
+    if op is None:
+        return
     first = next((found[v.node] for v in node.inputs if v.node in found), None)
+    attribute = op.filled(node.attrs).get("dtype")
     if first is not None:
+        # Indices tell nothing of what they index.
+        tells = op.traits.elementwise or TORCH_DTYPES[first].is_floating_point
+        sibling = first if tells else dtype_name(attribute or "float32")
         for value in node.inputs:
             if value.node.op is None:
-                found.setdefault(value.node, first)
-    attribute = node.op.filled(node.attrs).get("dtype") if node.op is not None else None
+                found.setdefault(value.node, sibling)
     if attribute is not None:
         found.setdefault(node, dtype_name(attribute))
     elif first is not None:

@@ -42,6 +42,37 @@ def test_fit_learns_and_predict_agrees_with_score(contexts, caplog):
     assert module.predict(mx.nd.array(data[:32]), always_output_list=True)[0].shape == (32, 3)
 
 
+def test_the_usual_script(tmp_path, caplog):
+    data, label = blobs()
+    train = mx.io.NDArrayIter(data, label, batch_size=32, shuffle=True)
+    held_out = mx.io.NDArrayIter(*blobs(50), batch_size=32)
+    module = mx.mod.Module(classifier())
+    with caplog.at_level(logging.INFO):
+        module.fit(train, eval_data=held_out, num_epoch=2, optimizer="adam",
+                   optimizer_params={"learning_rate": 0.02}, eval_metric=["acc", "ce"],
+                   batch_end_callback=mx.callback.Speedometer(32, 2),
+                   epoch_end_callback=mx.callback.do_checkpoint(str(tmp_path / "net")))
+    assert "Epoch[1] Batch [2-4]\tSpeed:" in caplog.text and "Validation-cross-entropy" in caplog.text
+    assert dict(module.score(train, "acc"))["accuracy"] > 0.9
+    symbol, arguments, states = mx.model.load_checkpoint(str(tmp_path / "net"), 2)
+    again = mx.mod.Module(symbol)
+    again.bind(train.provide_data, train.provide_label, for_training=False)
+    again.set_params(arguments, states)
+    np.testing.assert_array_equal(again.predict(held_out).asnumpy(), module.predict(held_out).asnumpy())
+    assert isinstance(again.data_shapes[0], mx.io.DataDesc)
+
+
+def test_time_major_batches_are_cut_along_n():
+    net = mx.sym.SequenceLast(mx.sym.var("data") * 2)
+    module = mx.mod.Module(net, label_names=None, context=[mx.cpu(0), mx.cpu(1)])
+    module.bind([mx.io.DataDesc("data", (3, 4, 2), layout="TNC")], for_training=False)
+    module.init_params()
+    data = np.arange(24, dtype="float32").reshape(3, 4, 2)
+    module.forward(mx.io.DataBatch([mx.nd.array(data)], provide_data=[mx.io.DataDesc("data", (3, 4, 2), layout="TNC")]),
+                   is_train=False)
+    np.testing.assert_array_equal(module.get_outputs()[0].asnumpy(), 2 * data[-1])
+
+
 def test_two_devices_make_the_update_of_one():
     data, label = blobs(12)
     results = []

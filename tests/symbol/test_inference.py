@@ -33,6 +33,8 @@ def test_contradictions_name_the_node():
 def test_dtypes():
     assert fc().infer_type(data="float16") == ([np.float16] * 3, [np.float16], [])
     assert fc().infer_type("float64")[1] == [np.float64]
+    words = mx.sym.Embedding(mx.sym.var("words"), input_dim=3, output_dim=2, name="e")
+    assert words.infer_type(words="int32") == ([np.int32, np.float32], [np.float32], [])
     with pytest.warns(UserWarning):
         assert fc().infer_type() == (None, None, None)
     assert fc().infer_type_partial() == ([None] * 3, [None], [])
