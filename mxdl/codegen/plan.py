@@ -60,10 +60,10 @@ def _type(tensor: torch.Tensor) -> TensorType:
 
 
 def _constants(graph: Graph, parameters: Mapping[str, torch.Tensor]) -> dict[Value, torch.Tensor]:
-    """Every value that depends on parameters alone and that the rest of the graph reads, computed now."""
+    """Every value that depends on parameters and attributes alone and that the rest reads, computed now."""
     static: set[Node] = set()
     for node in graph.nodes:
-        if node.name in parameters if node.op is None else node.inputs and all(v.node in static for v in node.inputs):
+        if node.name in parameters if node.op is None else _is_static(node, static):
             static.add(node)
     wanted: dict[Value, None] = {}
     for node in graph.nodes:
@@ -74,6 +74,12 @@ def _constants(graph: Graph, parameters: Mapping[str, torch.Tensor]) -> dict[Val
     with torch.no_grad():
         results = Program(list(wanted), [Value(n, 0) for n in variables]).run([parameters[n.name] for n in variables])
     return dict(zip(wanted, results, strict=True))
+
+
+def _is_static(node: Node, static: set[Node]) -> bool:
+    """Whether the node's value can be computed now: no input varies, nothing is drawn, no length is to be inferred."""
+    return (all(v.node in static for v in node.inputs) and not node.op.needs_seed
+            and (bool(node.inputs) or 0 not in (node.attrs.get("shape") or ())))
 
 
 def _require_known(steps: Sequence[Node], constants: Mapping, inputs: Mapping) -> None:

@@ -217,22 +217,36 @@ def pad(data, *, mode: str, pad_width: tuple[int, ...], constant_value: float = 
     return torch.nn.functional.pad(data, widths[:-4], mode=modes[mode])
 
 
-@concat.emit_c
-def _(call):
-    out = call.outputs[0]
-    axis = call.attrs["dim"] % len(out.shape)
-    rows, inner = math.prod(out.shape[:axis]), math.prod(out.shape[axis + 1:])
-    lines, offset = [], 0
-    for part in call.inputs:
-        length = part.shape[axis] * inner
-        lines.append(call.call("copy_block", c_text("copy_block"), part.pointer, f"{out.pointer} + {offset}", rows,
-                               length, length, out.shape[axis] * inner))
+def emit_side_by_side(call, rows: int, lengths: list[int]) -> str:
+    """C that puts blocks of `lengths` elements, one an input, side by side in each of `rows` rows."""
+    out, lines, offset = call.outputs[0].pointer, [], 0
+    for part, length in zip(call.inputs, lengths, strict=True):
+        lines.append(call.call("copy_block", c_text("copy_block"), part.pointer, f"{out} + {offset}", rows, length,
+                               length, sum(lengths)))
         offset += length
     return " ".join(lines)
 
 
-for op in (split, split_v2):
-    op.emit_c(emit_view(op))
+@concat.emit_c
+@rnn_param_concat.emit_c
+def _(call):
+    shape = call.outputs[0].shape
+    axis = call.attrs["dim"] % len(shape)
+    return emit_side_by_side(call, math.prod(shape[:axis]), [math.prod(part.shape[axis:]) for part in call.inputs])
+
+
+@stack.emit_c
+def _(call):
+    shape = call.outputs[0].shape
+    axis = call.attrs["axis"] % len(shape)
+    return emit_side_by_side(call, math.prod(shape[:axis]), [math.prod(shape[axis + 1:])] * len(call.inputs))
+
+
+@add_n.emit_c
+def _(call):
+    out = call.outputs[0]
+    terms = " + ".join(f"{part.pointer}[i]" for part in call.inputs)
+    return f"for (size_t i = 0; i < {out.size}; ++i) {out.pointer}[i] = {terms};"
 
 
 tile.emit_c(emit_view(tiles))

@@ -62,9 +62,9 @@ def arange(*, start: float, stop: float | None = None, step: float = 1.0, repeat
            ctx: str = "", dtype: DType = "float32"):
     """start, start + step, ... before stop, each `repeat` times; 0, 1, ... before start where stop is not given.
     out: dtype[repeat * ceil((stop - start) / step)]"""
-    if infer_range:
+    if infer_range and stop is None:
         raise AttributeValueError("_arange: the length is to be inferred from the operator that uses it; "
-                                  "got infer_range=True; give stop, or use contrib.arange_like")
+                                  "got infer_range=True without stop; give stop, or use contrib.arange_like")
     if stop is None:
         start, stop = 0.0, start
     steps = torch.arange(max(math.ceil((stop - start) / step), 0), dtype=torch.float64, device=place(ctx))

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 
 from ..types import DType, TensorType
+from .c_text import c_text
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -48,3 +49,10 @@ def rows(data: torch.Tensor, count: int) -> torch.Tensor:
 @embedding.infer
 def _(inputs, attrs):
     return (TensorType((*inputs[0].shape, attrs["output_dim"]), inputs[1].dtype),)
+
+
+@embedding.emit_c
+def _(call):
+    numbers, weight = call.inputs
+    return call.call("take_slices", c_text("take"), weight.pointer, numbers.pointer, call.outputs[0].pointer, 1,
+                     *weight.shape, numbers.size, 0)

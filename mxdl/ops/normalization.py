@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ..types import TensorType
+from .c_text import c_text
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -166,3 +167,42 @@ def _(inputs, attrs):
     axis = attrs["axis"] % len(data.shape)
     statistics = TensorType((*data.shape[:axis], 1, *data.shape[axis + 1:]), data.dtype)
     return data, statistics, statistics
+
+
+def _emit_normalize(call, outer: int, n: int, inner: int, period: int, step: int, every: int) -> str:
+    """C of statistics over the middle of [outer, n, inner]; see normalization.c.in for where gamma is read."""
+    if call.attrs.get("output_mean_var"):
+        raise call.refuse("output_mean_var=True has no C kernel")
+    data, gamma, beta = call.inputs
+    return call.call("normalize", c_text("normalization"), data.pointer, gamma.pointer, beta.pointer,
+                     call.outputs[0].pointer, outer, n, inner, f"{call.attrs['eps']!r}f", period, step, every)
+
+
+@layer_norm.emit_c
+def _(call):
+    shape = call.inputs[0].shape
+    axis = call.attrs["axis"] % len(shape)
+    return _emit_normalize(call, math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:]), 1, 0, 1)
+
+
+@group_norm.emit_c
+def _(call):
+    shape, groups = call.inputs[0].shape, call.attrs["num_groups"]
+    size = math.prod(shape[1:]) // groups
+    return _emit_normalize(call, shape[0] * groups, size, 1, groups, 1, size)
+
+
+@instance_norm.emit_c
+def _(call):
+    shape = call.inputs[0].shape
+    size = math.prod(shape[2:])
+    return _emit_normalize(call, shape[0] * shape[1], size, 1, shape[1], 1, size)
+
+
+@l2_normalization.emit_c
+def _(call):
+    shape = call.inputs[0].shape
+    n, c, size = shape[0], shape[1], math.prod(shape[2:])
+    lengths = {"instance": (n, c * size, 1), "channel": (n, c, size), "spatial": (n * c, size, 1)}[call.attrs["mode"]]
+    return call.call("l2_normalize", c_text("l2_normalization"), call.inputs[0].pointer, call.outputs[0].pointer,
+                     *lengths, f"{call.attrs['eps']!r}f")

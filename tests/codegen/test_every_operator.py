@@ -11,6 +11,7 @@ import torch
 from mxdl.codegen import export_c
 from mxdl.errors import NotBuiltError
 from mxdl.graph import Graph, Value, apply, variable
+from mxdl.ops import get
 from mxdl.ops.operator import TrainingOnly
 from tests.ops.calls import Case, sample_cases
 from tests.parity.kernels import forward
@@ -92,5 +93,17 @@ def test_c_equals_eager(batch, tmp_path):
     assert start == got.size
 
 
+def test_arrays_made_of_attributes_alone_are_constants(tmp_path):
+    x = variable("x")
+    steps = apply(get("_arange"), [], {"start": 0.0, "stop": 3.0})
+    twice = apply(get("_mul_scalar"), [steps], {"scalar": 2.0})
+    export_c(Graph([apply(get("broadcast_add"), [x, twice], {})]), {}, {"x": (2, 3)}, tmp_path / "net.c", "net")
+    subprocess.run([COMPILER, *FLAGS, "-DNET_MAIN", tmp_path / "net.c", "-o", tmp_path / "net", "-lm"], check=True,
+                   timeout=120)
+    done = subprocess.run([tmp_path / "net"], input=np.ones((2, 3), "<f4").tobytes(), capture_output=True, timeout=60,
+                          check=True)
+    np.testing.assert_array_equal(np.frombuffer(done.stdout, "<f4"), [1, 3, 5, 1, 3, 5])
+
+
 def test_many_operators_have_a_c_kernel():
-    assert len({case.op for batch in batches() for case in batch}) >= 155
+    assert len({case.op for batch in batches() for case in batch}) >= 160
