@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -57,10 +58,13 @@ def blend_squares(averages: Tensors, values: Tensors, keep: float) -> None:
 def sgd(weights: Tensors, grads: Tensors, *, lr: float, wd: float = 0.0, rescale_grad: float = 1.0,
         clip: float | None = None) -> None:
     """weight -= lr * (grad + wd * weight)"""
-    if clip is not None and clip >= 0:
+    if rescale_grad == 0 or (clip is not None and clip >= 0):
         grads, rescale_grad = scaled(grads, rescale_grad, clip), 1.0
-    torch._foreach_mul_(weights, 1 - lr * wd)
-    torch._foreach_add_(weights, grads, alpha=-lr * rescale_grad)
+
+    def step(weights, grads):
+        torch._fused_sgd_(weights, grads, [], weight_decay=wd / rescale_grad, momentum=0.0, lr=lr * rescale_grad,
+                          dampening=0.0, nesterov=False, maximize=False, is_first_step=False)
+    fused(step, weights, grads)
 
 
 def sgd_mom(weights: Tensors, grads: Tensors, moms: Tensors, *, lr: float, momentum: float, wd: float = 0.0,
@@ -72,8 +76,11 @@ def sgd_mom(weights: Tensors, grads: Tensors, moms: Tensors, *, lr: float, momen
     """
     if clip is not None and clip >= 0:
         grads, rescale_grad = scaled(grads, rescale_grad, clip), 1.0
-    torch._fused_sgd_(weights, torch._foreach_mul(grads, -lr * rescale_grad), moms, weight_decay=-lr * wd,
-                      momentum=momentum, lr=-1.0, dampening=0.0, nesterov=False, maximize=False, is_first_step=False)
+
+    def step(weights, grads, moms):
+        torch._fused_sgd_(weights, grads, moms, weight_decay=-lr * wd, momentum=momentum, lr=-1.0, dampening=0.0,
+                          nesterov=False, maximize=False, is_first_step=False)
+    fused(step, weights, torch._foreach_mul(grads, -lr * rescale_grad), moms)
 
 
 def nag_mom(weights: Tensors, grads: Tensors, moms: Tensors, *, lr: float, momentum: float, wd: float = 0.0,
@@ -85,6 +92,29 @@ def nag_mom(weights: Tensors, grads: Tensors, moms: Tensors, *, lr: float, momen
     torch._foreach_sub_(moms, steps)
     torch._foreach_sub_(weights, steps)
     torch._foreach_add_(weights, moms, alpha=momentum)
+
+
+def fused(step: Callable[..., None], weights: Tensors, grads: Tensors, *states: Tensors) -> None:
+    """step(weights, grads, *states), one of torch's fused kernels, which read memory straight through: arrays of
+    a parameter that do not lie alike are copied for it."""
+    rows = list(zip(weights, grads, *states, strict=True))
+    if all(map(_lie_alike, rows)):
+        step(weights, grads, *states)
+        return
+    copies = [row if _lie_alike(row) else tuple(tensor.contiguous() for tensor in row) for row in rows]
+    weights_, grads_, *states_ = (list(column) for column in zip(*copies, strict=True))
+    step(weights_, grads_, *states_)
+    for row, copy in zip(rows, copies, strict=True):
+        for position, tensor in enumerate(row):
+            if position != 1 and tensor is not copy[position]:
+                tensor.copy_(copy[position])
+
+
+def _lie_alike(tensors: tuple[Tensor, ...]) -> bool:
+    if all(tensor.is_contiguous() for tensor in tensors):
+        return True
+    return tensors[0].dim() == 4 and all(tensor.is_contiguous(memory_format=torch.channels_last)
+                                         for tensor in tensors)
 
 
 @functools.cache
@@ -101,8 +131,12 @@ def adam(weights: Tensors, grads: Tensors, means: Tensors, variances: Tensors, *
         grads, wd = decayed(weights, grads, wd, rescale_grad, clip), 0.0
     else:
         grads = scaled(grads, rescale_grad, None)
-    torch._fused_adam_(weights, grads, means, variances, [], [_infinite_step(weights[0].device)] * len(weights),
-                       lr=lr, beta1=beta1, beta2=beta2, weight_decay=wd, eps=epsilon, amsgrad=False, maximize=False)
+
+    def step(weights, grads, means, variances):
+        torch._fused_adam_(weights, grads, means, variances, [], [_infinite_step(weights[0].device)] * len(weights),
+                           lr=lr, beta1=beta1, beta2=beta2, weight_decay=wd, eps=epsilon, amsgrad=False,
+                           maximize=False)
+    fused(step, weights, grads, means, variances)
 
 
 def adamw(weights: Tensors, grads: Tensors, means: Tensors, variances: Tensors, *, lr: float, eta: float = 1.0,
@@ -205,10 +239,13 @@ def lamb_direction(weights: Tensors, grads: Tensors, means: Tensors, variances: 
     blend(means, grads, beta1)
     blend_squares(variances, grads, beta2)
     correction1, correction2 = (1 - beta1 ** t, 1 - beta2 ** t) if bias_correction else (1.0, 1.0)
-    roots = torch._foreach_sqrt(torch._foreach_div(variances, correction2))
+    roots = torch._foreach_sqrt(variances)
+    torch._foreach_mul_(roots, correction2 ** -0.5)
     torch._foreach_add_(roots, epsilon)
-    steps = torch._foreach_div(torch._foreach_div(means, correction1), roots)
-    torch._foreach_add_(steps, weights, alpha=wd)
+    steps = torch._foreach_div(means, roots)
+    torch._foreach_mul_(steps, 1 / correction1)
+    if wd:
+        torch._foreach_add_(steps, weights, alpha=wd)
     return steps
 
 
@@ -218,7 +255,7 @@ def lamb_step(weights: Tensors, directions: Tensors, *, lr: float, lower_bound: 
     weight_norms = torch._foreach_norm([weight.float() for weight in weights])
     direction_norms = torch._foreach_norm([direction.float() for direction in directions])
     for weight, direction, r1, r2 in zip(weights, directions, weight_norms, direction_norms, strict=True):
-        weight.sub_(lr * trust_ratio(r1, r2, lower_bound, upper_bound) * direction)
+        weight.addcmul_(direction, trust_ratio(r1, r2, lower_bound, upper_bound).to(weight.dtype), value=-lr)
 
 
 def trust_ratio(r1: Tensor, r2: Tensor, lower_bound: float | None, upper_bound: float | None) -> Tensor:

@@ -13,6 +13,8 @@ from ..lr_scheduler import LRScheduler
 from ..ndarray import NDArray
 
 LOW_PRECISION = (torch.float16, torch.bfloat16)
+#: elements that a CPU's rules take at once
+PIECE = 1 << 16
 
 
 class Group(NamedTuple):
@@ -217,7 +219,8 @@ class Optimizer:
         with torch.no_grad():
             for group in self._groups(index, [x._data for x in weight], [x._data for x in grad],
                                       [_tensors(one) for one in state]):
-                self.apply(group)
+                for piece in _pieces(group):
+                    self.apply(piece)
 
     def update_multi_precision(self, index, weight, grad, state) -> None:
         """`update`, on the float32 copies of low-precision weights where the optimizer keeps them."""
@@ -268,6 +271,22 @@ class Optimizer:
             for column, tensor in zip(group.states, state, strict=True):
                 column.append(tensor)
         return list(groups.values())
+
+
+def _pieces(group: Group) -> list[Group]:
+    """The group itself on a GPU; on a CPU parts of it, so that a rule's intermediate results stay in the cache."""
+    if group.weights[0].is_cuda or len(group.weights) == 1:
+        return [group]
+    bounds, size = [0], 0
+    for position, weight in enumerate(group.weights):
+        if size and size + weight.numel() > PIECE:
+            bounds.append(position)
+            size = 0
+        size += weight.numel()
+    if len(bounds) == 1:
+        return [group]
+    return [Group(group.indices[a:b], group.weights[a:b], group.grads[a:b], [column[a:b] for column in group.states],
+                  group.lr, group.wd, group.t) for a, b in zip(bounds, [*bounds[1:], None], strict=True)]
 
 
 def zeros_like(weight: NDArray) -> NDArray:

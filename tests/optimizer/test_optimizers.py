@@ -56,6 +56,22 @@ def test_states_as_bytes_continue_exactly(name):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "nag", "lamb"])
+@pytest.mark.parametrize("lie", [
+    lambda x: x.contiguous(memory_format=torch.channels_last), lambda x: torch.stack([x, x], -1)[..., 0],
+    lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)], ids=["channels-last", "strided", "transposed"])
+def test_the_layout_of_memory_does_not_matter(name, lie):
+    arguments = {"momentum": 0.9} if name in ("sgd", "nag") else {}
+    (weight,), grads = arrays([(4, 3, 2, 2)]), arrays([(4, 3, 2, 2)] * 3, seed=9)
+    for weight_lies, grad_lies in ((True, False), (False, True), (True, True)):
+        expected, ours = weight.copy(), mx.nd.NDArray(lie(weight.to_torch()) if weight_lies else weight.copy())
+        plain, other = get_updater(create(name, **arguments)), get_updater(create(name, **arguments))
+        for grad in grads:
+            plain(0, grad, expected)
+            other(0, mx.nd.NDArray(lie(grad.to_torch())) if grad_lies else grad, ours)
+        np.testing.assert_allclose(ours.asnumpy(), expected.asnumpy(), rtol=1e-6, atol=1e-7)
+
+
 def test_states_hold_counts_rates_and_the_schedule():
     first = get_updater(Adam(lr_scheduler=FactorScheduler(2, 0.5, base_lr=0.3)))
     updated(first, arrays(SHAPES), 3)
