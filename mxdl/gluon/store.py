@@ -47,9 +47,7 @@ class Store:
         if self._updater is None:
             raise RuntimeError(f"Trainer: cannot set Parameter {param.name!r}, which kvstore {self.kv.type!r} holds; "
                                f"set it before the first step")
-        self.kv.set_updater(None)  # without one, what is pushed replaces the value
-        self.kv.push(i, param.list_data()[0])
-        self.kv.set_updater(self._updater)
+        self.kv.overwrite(i, param.list_data()[0])
 
     def reduce(self, params: Numbered) -> None:
         """Sum gradients over contexts and workers: into the optimizer on the store, or back into the gradients."""

@@ -1,2 +1,3 @@
-"""Blocks that MXNet kept outside its stable interface."""
+"""Blocks and samplers that MXNet kept outside its stable interface."""
+from . import data as data
 from . import nn as nn
