@@ -2,8 +2,8 @@
 import importlib
 
 from .block import Block as Block
+from .constant import Constant as Constant
 from .hybrid import HybridBlock as HybridBlock
-from .parameter import Constant as Constant
 from .parameter import DeferredInitializationError as DeferredInitializationError
 from .parameter import Parameter as Parameter
 from .parameter_dict import ParameterDict as ParameterDict

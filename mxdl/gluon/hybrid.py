@@ -15,8 +15,9 @@ from ..passes.infer_types import Types, infer_types
 from ..symbol import Symbol
 from ..types import TensorType
 from .block import Block
-from .parameter import Parameter, known
+from .parameter import Parameter
 from .parameter_dict import ParameterDict
+from .partial_shape import known
 from .structure import Format, first_array, flatten, regroup
 from .trace import Trace, scope_of, trace_deferred, trace_symbolically, type_of
 

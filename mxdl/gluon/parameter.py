@@ -17,6 +17,7 @@ from ..errors import DeferredInitializationError, NotBuiltError
 from ..graph.hidden import ORIGIN
 from ..ndarray import NDArray
 from ..types import Shape, dtype_name
+from .partial_shape import compatible, known
 
 GRAD_REQS = ("write", "add", "null")
 
@@ -321,31 +322,6 @@ class Parameter:
             raise RuntimeError(f"Cannot get gradient array for Parameter {self.name!r} because grad_req='null'")
 
 
-class Constant(Parameter):
-    """A parameter that never changes: no gradient, value given at construction."""
-
-    def __init__(self, name: str, value: Any):
-        self.value = as_array(value, None)
-        super().__init__(name, grad_req="null", shape=self.value.shape, dtype=self.value.dtype)
-
-    def __repr__(self) -> str:
-        return f"Constant {self.name} (shape={self.shape}, dtype={self.dtype})"
-
-    def _initial_value(self, init: Any, default_init: Any) -> NDArray:
-        return self.value.astype(self._dtype)
-
-    @property
-    def grad_req(self) -> str:
-        return "null"
-
-    @grad_req.setter
-    def grad_req(self, req: str) -> None:
-        if req != "null":
-            warnings.warn(f"Constant parameter {self.name!r} does not support grad_req other than 'null', "
-                          f"and new value {req!r} is ignored.", stacklevel=2)
-        self._grad_req = "null"
-
-
 @contextlib.contextmanager
 def _at_once() -> Iterator[None]:
     """Operators run now, whatever is traced or recorded around."""
@@ -364,17 +340,6 @@ def contexts_of(ctx: Context | Sequence[Context] | None) -> list[Context]:
     return [ctx] if isinstance(ctx, Context) else list(ctx)
 
 
-def known(shape: Shape | None) -> bool:
-    """Whether every dimension of `shape` is known."""
-    return shape is not None and all(length > 0 for length in shape)
-
-
-def compatible(partial: Sequence[int], shape: Sequence[int]) -> bool:
-    """Whether `shape` agrees with `partial` where both are known."""
-    return len(partial) == len(shape) and all(a <= 0 or b <= 0 or a == b
-                                              for a, b in zip(partial, shape, strict=True))
-
-
 def as_array(value: Any, dtype: Any) -> NDArray:
     """An NDArray on the CPU from an NDArray, a NumPy array or nested lists."""
     if isinstance(value, NDArray):
@@ -383,7 +348,8 @@ def as_array(value: Any, dtype: Any) -> NDArray:
 
 
 def __getattr__(name: str) -> Any:
-    """MXNet has ParameterDict in this module: ``from mxnet.gluon.parameter import ParameterDict``."""
-    if name != "ParameterDict":
+    """Classes that MXNet has in this module: ``from mxnet.gluon.parameter import ParameterDict``."""
+    places = {"ParameterDict": "parameter_dict", "Constant": "constant"}
+    if name not in places:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__package__}.parameter_dict").ParameterDict
+    return getattr(importlib.import_module(f"{__package__}.{places[name]}"), name)

@@ -7,7 +7,9 @@ from typing import Any
 
 from .. import initializer, ndarray
 from ..types import dtype_name
-from .parameter import Constant, Parameter, as_array, compatible
+from .constant import Constant
+from .parameter import Parameter, as_array
+from .partial_shape import compatible
 
 NAMING_HELP = "Names come from the blocks' prefixes: see Block.name_scope"
 

@@ -24,7 +24,8 @@ from ..passes.infer_types import output_types
 from ..symbol import Symbol
 from ..types import DTYPE_NAMES, TORCH_DTYPES, TensorType, dtype_name
 from .location import child_name
-from .parameter import Parameter, known
+from .parameter import Parameter
+from .partial_shape import known
 from .structure import Format, flatten, regroup
 
 if TYPE_CHECKING:

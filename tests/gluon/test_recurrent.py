@@ -4,7 +4,7 @@ import pytest
 
 import mxdl as mx
 from mxdl import autograd, nd
-from mxdl.gluon import rnn
+from mxdl.gluon import contrib, rnn
 from tests.gluon.layer_checks import check_layer, leaves, pattern, same, train
 
 T, N, C, H = 5, 3, 4, 6
@@ -257,3 +257,45 @@ def test_names_and_repr():
     assert repr(rnn.LSTM(4, 2, dropout=0.1, bidirectional=True, input_size=3)) == \
         "LSTM(3 -> 4, TNC, num_layers=2, dropout=0.1, bidirectional)"
     assert len(leaves(stack.begin_state(batch_size=2))) == 3
+
+
+def test_a_projected_cell_by_its_formula():
+    cell = contrib.rnn.LSTMPCell(H, 2)
+    cell.initialize(mx.init.Uniform(0.5))
+    x, r, c = pattern((N, C)), pattern((N, 2), 1), pattern((N, H), 2)
+    out, states = cell(x, [r, c])
+    w = {name: param.data().asnumpy() for name, param in cell._reg_params.items()}
+    gates = x.asnumpy() @ w["i2h_weight"].T + w["i2h_bias"] + r.asnumpy() @ w["h2h_weight"].T + w["h2h_bias"]
+    i, f, g, o = np.split(gates, 4, axis=1)
+    i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+    memory = f * c.asnumpy() + i * np.tanh(g)
+    np.testing.assert_allclose(states[1].asnumpy(), memory, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(out.asnumpy(), (o * np.tanh(memory)) @ w["h2r_weight"].T, rtol=1e-5, atol=1e-6)
+    assert repr(cell) == "LSTMPCell(4 -> 24 -> 2)" and [s.shape for s in cell.begin_state(N)] == [(N, 2), (N, H)]
+
+
+def test_variational_dropout_draws_once_a_sequence():
+    cell = contrib.rnn.VariationalDropoutCell(rnn.RNNCell(H, activation="relu"), drop_outputs=0.5)
+    cell.initialize(mx.init.One())
+    x = nd.ones((N, T, C))
+    with autograd.record():
+        outputs, _ = cell.unroll(T, x, merge_outputs=True)
+    dropped = outputs.asnumpy() == 0
+    assert (dropped == dropped[:, :1]).all() and dropped.any() and not dropped.all()
+    assert not (cell.unroll(T, x, merge_outputs=True)[0].asnumpy() == 0).any()
+    with pytest.raises(AssertionError, match="variational state dropout"):
+        contrib.rnn.VariationalDropoutCell(rnn.BidirectionalCell(rnn.LSTMCell(H), rnn.LSTMCell(H)), 0.1, 0.1)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("cell", [
+    "rnn.RNNCell(4, prefix='l_')", "rnn.LSTMCell(4, prefix='l_')", "rnn.GRUCell(4, prefix='l_')",
+    "rnn.ResidualCell(rnn.GRUCell(4, prefix='l_'))", "rnn.ZoneoutCell(rnn.LSTMCell(4, prefix='l_'), .1, .2)",
+    "contrib.rnn.LSTMPCell(4, 3, prefix='l_')",
+    "contrib.rnn.VariationalDropoutCell(rnn.LSTMCell(4, prefix='l_'), .1, .2, .3)"])
+def test_cells_write_mxnets_symbols(cell, same_as_mxnet):
+    same_as_mxnet(f"""
+cell = mx.gluon.{cell.replace("(rnn.", "(mx.gluon.rnn.")}
+states = [mx.sym.var(f's{{i}}') for i in range(len(cell.state_info()))]
+result = cell(mx.sym.var('x'), states)[0].tojson()
+""")

@@ -1,3 +1,4 @@
 """Blocks and samplers that MXNet kept outside its stable interface."""
 from . import data as data
 from . import nn as nn
+from . import rnn as rnn

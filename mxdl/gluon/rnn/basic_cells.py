@@ -14,15 +14,19 @@ class _Cell(HybridRecurrentCell):
 
     def __init__(self, hidden_size: int, i2h_weight_initializer: Any, h2h_weight_initializer: Any,
                  i2h_bias_initializer: Any, h2h_bias_initializer: Any, input_size: int, prefix: str | None,
-                 params: Any):
+                 params: Any, projection_size: int = 0, h2r_weight_initializer: Any = None):
         super().__init__(prefix=prefix, params=params)
         self._hidden_size, self._input_size = hidden_size, input_size
         rows = self._gates * hidden_size
-        for name, shape, init in (("i2h_weight", (rows, input_size), i2h_weight_initializer),
-                                  ("h2h_weight", (rows, hidden_size), h2h_weight_initializer),
-                                  ("i2h_bias", (rows,), i2h_bias_initializer),
-                                  ("h2h_bias", (rows,), h2h_bias_initializer)):
-            setattr(self, name, self.params.get(name, shape=shape, init=init, allow_deferred_init=True))
+        self._register("i2h_weight", (rows, input_size), i2h_weight_initializer)
+        self._register("h2h_weight", (rows, projection_size or hidden_size), h2h_weight_initializer)
+        if projection_size:
+            self._register("h2r_weight", (projection_size, hidden_size), h2r_weight_initializer)
+        self._register("i2h_bias", (rows,), i2h_bias_initializer)
+        self._register("h2h_bias", (rows,), h2h_bias_initializer)
+
+    def _register(self, name: str, shape: tuple[int, ...], init: Any) -> None:
+        setattr(self, name, self.params.get(name, shape=shape, init=init, allow_deferred_init=True))
 
     def state_info(self, batch_size: int = 0) -> list[dict]:
         return [{"shape": (batch_size, self._hidden_size), "__layout__": "NC"} for _ in range(self._num_states)]
@@ -99,8 +103,7 @@ class LSTMCell(_Cell):
         o = self._get_activation(F, o, self._recurrent_activation, name=f"{step}o")
         c = F.elemwise_add(F.elemwise_mul(f, states[1], name=f"{step}mul0"), F.elemwise_mul(i, g, name=f"{step}mul1"),
                            name=f"{step}state")
-        h = F.elemwise_mul(o, self._get_activation(F, c, self._activation, name=f"{step}activation0"),
-                           name=f"{step}out")
+        h = F.elemwise_mul(o, F.Activation(c, act_type=self._activation, name=f"{step}activation0"), name=f"{step}out")
         return h, [h, c]
 
 

@@ -74,6 +74,8 @@ class RecurrentCell(Block):
 
     def _get_activation(self, F: Any, inputs: Any, activation: Any, **kwargs: Any) -> Any:
         """Apply an activation given by name or as a block."""
+        if activation in ("tanh", "relu", "sigmoid", "softsign"):  # operators of their own: so MXNet's files have them
+            return getattr(F, activation)(inputs, **kwargs)
         if isinstance(activation, str):
             return F.Activation(inputs, act_type=activation, **kwargs)
         if isinstance(activation, LeakyReLU):
