@@ -259,8 +259,8 @@ def bind(symbol: Symbol, ctx: Context | None, args: Any, args_grad: Any, grad_re
 
 
 def simple_bind(symbol: Symbol, ctx: Context | None, grad_req: Any, type_dict: Mapping[str, Any] | None,
-                shared_exec: Executor | None, shared_buffer: dict[str, NDArray] | None,
-                shapes: Mapping[str, Sequence[int]]) -> Executor:
+                shared_exec: Executor | None, shared_names: Sequence[str] | None,
+                shared_buffer: dict[str, NDArray] | None, shapes: Mapping[str, Sequence[int]]) -> Executor:
     """See `Symbol.simple_bind`."""
     ctx = _context(ctx)
     names, states = symbol.list_arguments(), symbol.list_auxiliary_states()
@@ -269,7 +269,10 @@ def simple_bind(symbol: Symbol, ctx: Context | None, grad_req: Any, type_dict: M
         raise MXNetError(f"simple_bind: the shapes given do not tell all arguments; got {dict(shapes)}; "
                          f"it has {', '.join(names)}: give the shapes of the inputs")
     dtypes = _dtypes(symbol, type_dict)
-    shared = dict(shared_exec.arg_dict) | shared_exec.aux_dict if shared_exec is not None else {}
+    shared: dict[str, NDArray] = {}
+    if shared_exec is not None:
+        shared = {n: a for n, a in shared_exec.arg_dict.items() if shared_names is None or n in shared_names}
+        shared |= shared_exec.aux_dict
     args = new_arrays(zip(names, arg_shapes, strict=True), dtypes, ctx, shared, shared_buffer)
     requests = gradient_requests(grad_req, names)
     grads: dict[str, NDArray | None] = {n: _zeros_like(a, a.shape) if requests[n] != "null" else None

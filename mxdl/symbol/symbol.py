@@ -149,10 +149,12 @@ class Symbol(Arithmetic):
             raise GraphError(f"Symbol: no such argument; got {', '.join(unknown)}; it has {', '.join(by_name)}"
                              f"{suggest(unknown[0], by_name)}")
         replace = {by_name[key]: one_value(value, f"Symbol: {key}") for key, value in symbols.items()}
-        composed = Symbol(substituted(self._outputs, replace))
-        if name is not None and (node := composed._only_node()) is not None:
-            node.name = name
-        return composed
+        outputs = substituted(self._outputs, replace)
+        head = Symbol(outputs)._only_node()
+        if name is not None and head is not None:
+            renamed = Node(head.op, name, head.attrs, head.inputs, head.hidden)
+            outputs = [Value(renamed, value.index) for value in outputs]
+        return Symbol(outputs)
 
     def __copy__(self) -> Symbol:
         return Symbol(substituted(self._outputs, {}))
@@ -205,8 +207,13 @@ class Symbol(Arithmetic):
     def simple_bind(self, ctx: Any = None, grad_req: Any = "write", type_dict: Mapping[str, Any] | None = None,
                     stype_dict: Any = None, group2ctx: Any = None, shared_arg_names: Sequence[str] | None = None,
                     shared_exec: Any = None, shared_buffer: dict | None = None, **kwargs: Any) -> Any:
-        """An `Executor` over new arrays, of the shapes that follow from those given by name."""
-        return wiring.find("simple_bind")(self, ctx, grad_req, type_dict, shared_exec, shared_buffer, kwargs)
+        """An `Executor` over new arrays, of the shapes that follow from those given by name.
+
+        shared_exec: take its arrays where name, shape and dtype are the same; of the arguments only those in
+        `shared_arg_names`, if given.   shared_buffer: take arrays from it, and put new ones into it.
+        """
+        return wiring.find("simple_bind")(self, ctx, grad_req, type_dict, shared_exec, shared_arg_names,
+                                          shared_buffer, kwargs)
 
     def eval(self, ctx: Any = None, **kwargs: Any) -> list:
         """The outputs as NDArrays, from the arguments given by name."""

@@ -82,6 +82,8 @@ def test_shared_buffers_and_executors():
     first = fc().simple_bind(mx.cpu(), x=(3, 4))
     second = fc().simple_bind(mx.cpu(), x=(5, 4), shared_exec=first)
     assert second.arg_dict["fc_bias"] is first.arg_dict["fc_bias"]
+    partly = fc().simple_bind(mx.cpu(), x=(3, 4), shared_exec=first, shared_arg_names=["fc_weight"])
+    assert [n for n, a in partly.arg_dict.items() if a is first.arg_dict[n]] == ["fc_weight"]
     buffer = {}
     third = fc().simple_bind(mx.cpu(), x=(3, 4), shared_buffer=buffer)
     fourth = fc().simple_bind(mx.cpu(), x=(3, 4), shared_buffer=buffer)
@@ -104,6 +106,41 @@ def test_eval():
     np.testing.assert_allclose(out.asnumpy(), X @ W.T + B, rtol=1e-5)
     [same] = mx.sym.var("x").eval(x=values["x"])
     assert same.to_torch().data_ptr() != values["x"].to_torch().data_ptr()
+
+
+def normalized():
+    """Batch normalization, then dropout, then a loss."""
+    x = mx.sym.BatchNorm(mx.sym.var("x"), name="bn", fix_gamma=False, momentum=0.5)
+    return mx.sym.MakeLoss(mx.sym.sum(mx.sym.Dropout(x, p=0.5) * 3), name="loss")
+
+
+def test_training_updates_states_and_draws_masks():
+    trained = normalized().simple_bind(mx.cpu(), x=(64, 3))
+    trained.aux_dict["bn_moving_var"][:] = 1
+    trained.arg_dict["bn_gamma"][:] = 1
+    x = RNG.normal(2, 3, size=(64, 3)).astype("float32")
+    trained.forward(is_train=True, x=x)
+    np.testing.assert_allclose(trained.aux_dict["bn_moving_mean"].asnumpy(), 0.5 * x.mean(0), rtol=1e-4)
+    trained.backward()
+    kept = trained.grad_dict["bn_beta"].asnumpy()
+    assert ((kept > 0) & (kept < 64 * 3 * 2)).all(), "each dropped element gives no gradient, each kept one 2 * 3"
+    before = trained.aux_dict["bn_moving_mean"].asnumpy()
+    trained.forward(is_train=False)
+    np.testing.assert_array_equal(trained.aux_dict["bn_moving_mean"].asnumpy(), before)
+
+
+def test_recomputing_gives_the_same_gradients(monkeypatch):
+    results = []
+    for mirror in ("0", "1"):
+        monkeypatch.setenv("MXNET_BACKWARD_DO_MIRROR", mirror)
+        mx.random.seed(5)
+        executor = normalized().simple_bind(mx.cpu(), x=(8, 3))
+        executor.arg_dict["bn_gamma"][:] = 1
+        executor.forward(is_train=True, x=X[:2].reshape(8, 1).repeat(3, 1))
+        executor.backward()
+        results.append([g.asnumpy() for g in executor.grad_arrays])
+    for plain, recomputed in zip(*results, strict=True):
+        np.testing.assert_array_equal(plain, recomputed)
 
 
 def bound():
