@@ -2,25 +2,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ShapeError, suggest
 from ..graph import Graph, Value
 from ..graph.auxiliary import auxiliary_nodes
 from ..passes.infer_dtypes import infer_dtypes
-from ..passes.infer_types import infer_types
+from ..passes.infer_types import Types, infer_types
 from ..types import dtype_name, numpy_dtype
 
 if TYPE_CHECKING:
     from .symbol import Symbol
+
+#: stand-ins for unknown lengths: large enough for any kernel to fit, without common factors
+_TRIED_LENGTHS = (1009, 1013)
 
 
 def infer_shape(symbol: Symbol, args: Sequence[Any], kwargs: Mapping[str, Any], partial: bool) -> tuple:
     """See `Symbol.infer_shape`."""
     given = {name: tuple(shape) for name, shape in _named(symbol, args, kwargs, "infer_shape").items()}
     graph = symbol.graph()
-    types = infer_types(graph, {name: (shape, None) for name, shape in given.items()}, partial=True)
+    if partial and any(0 in shape for shape in given.values()):
+        return _by_role(symbol, _tried_twice(graph, given))
+    types = _types(graph, given)
     unknown = [node.name for node in graph.inputs if types.get(Value(node, 0)) is None]
     if unknown and not partial:
         warnings.warn(f"infer_shape: the shapes given do not tell all; unknown: {', '.join(unknown)}", stacklevel=3)
@@ -31,6 +36,27 @@ def infer_shape(symbol: Symbol, args: Sequence[Any], kwargs: Mapping[str, Any], 
         return given.get(value.node.name, ()) if found is None else found.shape
 
     return _by_role(symbol, shape_of)
+
+
+def _types(graph: Graph, given: Mapping[str, tuple[int, ...]]) -> Types:
+    return infer_types(graph, {name: (shape, None) for name, shape in given.items()}, partial=True)
+
+
+def _tried_twice(graph: Graph, given: Mapping[str, tuple[int, ...]]) -> Callable[[Value], tuple[int, ...]]:
+    """The shape of a value where some given lengths are 0, unknown: what comes out for two different lengths in their
+    place is known where the two agree."""
+    tries = []
+    for length in _TRIED_LENGTHS:
+        filled = {name: tuple(n or length for n in shape) for name, shape in given.items()}
+        tries.append(_types(graph, filled))
+
+    def shape_of(value: Value) -> tuple[int, ...]:
+        first, second = (types.get(value) for types in tries)
+        if first is None or second is None or len(first.shape) != len(second.shape):
+            return given.get(value.node.name, ())
+        return tuple(a if a == b else 0 for a, b in zip(first.shape, second.shape, strict=True))
+
+    return shape_of
 
 
 def infer_type(symbol: Symbol, args: Sequence[Any], kwargs: Mapping[str, Any], partial: bool) -> tuple:

@@ -23,6 +23,15 @@ def test_what_is_unknown_is_said_or_left_empty():
     assert fc().infer_shape_partial() == ([(), (), ()], [()], [])
 
 
+def test_unknown_lengths_stay_unknown_and_others_are_told():
+    assert fc().infer_shape_partial(data=(0, 4)) == ([(0, 4), (3, 4), (3,)], [(0, 3)], [])
+    image = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=2, name="c")
+    pooled = mx.sym.Pooling(image, global_pool=True, pool_type="avg")
+    arguments, outputs, _ = mx.sym.Group([image, pooled]).infer_shape_partial(data=(0, 3, 0, 8))
+    assert arguments == [(0, 3, 0, 8), (2, 3, 3, 3), (2,)]
+    assert outputs == [(0, 2, 0, 6), (0, 2, 1, 1)]
+
+
 def test_contradictions_name_the_node():
     with pytest.raises(ShapeError, match="'fc'.*fc_weight"):
         fc().infer_shape(data=(2, 5), fc_weight=(3, 4))
