@@ -14,7 +14,7 @@ import torch
 
 from ..errors import NotBuiltError, ShapeError
 from . import recurrent_cells as cells
-from .dropout import random_mask
+from .dropout import random_mask, thinned
 from .generic_gradient import vjp_operator
 from .operator import operator
 from .recurrent_cells import NUM_GATES, Run, Weights
@@ -33,7 +33,7 @@ def _num_visible(attrs):
 
 def _num_outputs(attrs):
     """out, state, (cell,) and hidden: for each layer and direction what its gradient needs, between layers the
-    output of the lower one and where dropout put zeros."""
+    output of the lower one and which elements dropout kept."""
     layers, directions = attrs["num_layers"], 1 + attrs["bidirectional"]
     return 2 + (attrs["mode"] == "lstm") + layers * directions + 2 * (layers - 1)
 
@@ -195,7 +195,7 @@ def _forward(stack: Stack, seed: int, data, parameters, state, state_cell, seque
             below = x
             if stack.p > 0:
                 mask = random_mask(list(x.shape), stack.p, seed + layer, x.device)
-                x = _dropped(x, mask, stack.p)
+                x = thinned(x, mask, stack.p)
             between += [below, mask] if save else [empty, empty.to(torch.bool)]
         outs = []
         for direction in range(stack.directions):
@@ -225,9 +225,9 @@ def _backward(stack: Stack, inputs, outputs, douts) -> tuple[torch.Tensor, ...]:
     weights, grads = stack.weights(parameters), stack.weights(dparameters)
     valid = _valid(data, sequence_length)
     for layer in reversed(range(stack.layers)):
-        dropped = layer > 0 and stack.p > 0
+        thin = layer > 0 and stack.p > 0
         x = data if layer == 0 else below[layer - 1]
-        x = _dropped(x, masks[layer - 1], stack.p) if dropped else x
+        x = thinned(x, masks[layer - 1], stack.p) if thin else x
         parts, dparts = outs[layer].chunk(directions, 2), dout.chunk(directions, 2)
         dxs = []
         for direction in range(directions):
@@ -238,13 +238,9 @@ def _backward(stack: Stack, inputs, outputs, douts) -> tuple[torch.Tensor, ...]:
                                                      dparts[direction], dend, grads[k])
             dxs.append(dx)
         dout = dxs[0] if directions == 1 else dxs[0] + dxs[1]
-        dout = _dropped(dout, masks[layer - 1], stack.p) if dropped else dout
+        dout = thinned(dout, masks[layer - 1], stack.p) if thin else dout
     dstates = [torch.stack(part) for part in zip(*dstarts, strict=True) if part[0] is not None]
     return dout, dparameters, *dstates
-
-
-def _dropped(x: torch.Tensor, mask: torch.Tensor, p: float) -> torch.Tensor:
-    return torch.mul(x, 1 / (1 - p) if p < 1 else 0.0).masked_fill_(mask, 0)
 
 
 class _Recorded(torch.autograd.Function):

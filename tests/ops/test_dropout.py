@@ -12,16 +12,16 @@ COUNT = 100_000
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.93])
 def test_share_and_scale(p):
-    out, dropped = dropout.bind({"p": p})(torch.ones(COUNT), training=True, seed=4)
-    assert abs(dropped.double().mean() - p) < 5 * math.sqrt(p * (1 - p) / COUNT)
-    assert torch.equal(out == 0, dropped)
-    torch.testing.assert_close(out[~dropped], torch.full_like(out[~dropped], 1 / (1 - p)))
+    out, kept = dropout.bind({"p": p})(torch.ones(COUNT), training=True, seed=4)
+    assert abs(kept.double().mean() - (1 - p)) < 5 * math.sqrt(p * (1 - p) / COUNT)
+    assert torch.equal(out != 0, kept)
+    torch.testing.assert_close(out[kept], torch.full_like(out[kept], 1 / (1 - p)))
 
 
 def test_neighbours_are_independent():
     """Four neighbours share one 64-bit draw; their masks must not tell of one another."""
-    _, dropped = dropout.bind({"p": 0.5})(torch.ones(COUNT), training=True, seed=9)
-    signs = dropped.double() * 2 - 1
+    _, kept = dropout.bind({"p": 0.5})(torch.ones(COUNT), training=True, seed=9)
+    signs = kept.double() * 2 - 1
     for lag in (1, 2, 3, 4, 8):
         assert abs((signs[lag:] * signs[:-lag]).mean()) < 5 / math.sqrt(COUNT)
 
@@ -34,8 +34,8 @@ def test_seed():
 
 
 def test_axes_share_one_draw():
-    out, dropped = dropout.bind({"p": 0.5, "axes": (0, -1)})(torch.ones(4, 200, 3), training=True, seed=3)
-    assert dropped.shape == (1, 200, 1)
+    out, kept = dropout.bind({"p": 0.5, "axes": (0, -1)})(torch.ones(4, 200, 3), training=True, seed=3)
+    assert kept.shape == (1, 200, 1)
     assert (out == out[:1, :, :1]).all()
 
 
