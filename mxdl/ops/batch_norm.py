@@ -10,6 +10,7 @@ import torch
 
 from ..errors import ShapeError
 from ..types import TensorType
+from .activation import activation_backward
 from .c_text import c_text
 from .families import c_literal
 from .operator import operator
@@ -28,7 +29,7 @@ def _num_visible(attrs):
     return 3 if attrs["output_mean_var"] else 1
 
 
-@operator("BatchNorm", aliases=("_npx_batch_norm",), traits=_SPATIAL, ignored=_IGNORED, num_outputs=5,
+@operator("BatchNorm", aliases=("BatchNorm_v1", "_npx_batch_norm"), traits=_SPATIAL, ignored=_IGNORED, num_outputs=5,
           num_visible=_num_visible, updates=_STATES, auxiliary=_AUXILIARY, initializers=_INITIALIZERS,
           output_names=("output", "mean", "var"),
           samples=[Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2, fix_gamma=False, training=True),
@@ -156,3 +157,27 @@ def _(inputs, attrs):
 
 
 sync_batch_norm.infer(batch_norm.infer_rule)
+
+
+@operator("_contrib_BatchNormWithReLU", traits=_SPATIAL, ignored=_IGNORED, num_outputs=5, num_visible=_num_visible,
+          updates=_STATES, auxiliary=_AUXILIARY, initializers=_INITIALIZERS, output_names=("output", "mean", "var"),
+          samples=[Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=-1, high=2, fix_gamma=False, training=True),
+                   Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2,
+                          parity="MXNet's gradient is 0 outside training")])
+def batch_norm_with_relu(data, gamma, beta, moving_mean, moving_var, *, eps: float = 1e-3, momentum: float = 0.9,
+                         fix_gamma: bool = True, use_global_stats: bool = False, output_mean_var: bool = False,
+                         axis: int = 1, training: bool = False):
+    """BatchNorm, and 0 where it is negative; inputs and outputs as in BatchNorm."""
+    out, *rest = batch_norm.kernel(data, gamma, beta, moving_mean, moving_var, eps=eps, momentum=momentum,
+                                   fix_gamma=fix_gamma, use_global_stats=use_global_stats,
+                                   output_mean_var=output_mean_var, axis=axis, training=training)
+    return torch.relu(out), *rest
+
+
+@batch_norm_with_relu.gradient
+def _(call):
+    dout = activation_backward(call.douts[0], call.outputs[0], act_type="relu")
+    return _gradient(call._replace(douts=(dout, *call.douts[1:])))
+
+
+batch_norm_with_relu.complete(batch_norm.complete_rule)

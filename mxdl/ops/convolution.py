@@ -62,7 +62,7 @@ def in_memory_of(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-@operator("Convolution", aliases=("_npx_convolution",), traits=_SPATIAL, ignored=_IGNORED,
+@operator("Convolution", aliases=("Convolution_v1", "_npx_convolution"), traits=_SPATIAL, ignored=_IGNORED,
           samples=[Sample((2, 4, 6, 5), (6, 4, 3, 3), (6,), kernel=(3, 3), num_filter=6, pad=(1, 1), stride=(2, 1)),
                    Sample((2, 4, 6, 6), (6, 2, 3, 2), (6,), kernel=(3, 2), num_filter=6, num_group=2, dilate=(2, 1)),
                    Sample((2, 4, 5, 5), (4, 1, 3, 3), kernel=(3, 3), num_filter=4, num_group=4, no_bias=True),

@@ -15,8 +15,8 @@ _SAMPLES = [Sample(np.array([[0, 2, 1], [4, 4, 9]], "float32"), (5, 3), input_di
             Sample(np.array([1, 0, 3], "int32"), (4, 2), input_dim=4, output_dim=2, differentiable=(1,))]
 
 
-@operator("Embedding", aliases=("_npx_embedding", "_sparse_Embedding"), traits=Traits(recompute=CHEAP),
-          samples=_SAMPLES)
+@operator("Embedding", aliases=("_contrib_SparseEmbedding", "_npx_embedding", "_sparse_Embedding"),
+          traits=Traits(recompute=CHEAP), samples=_SAMPLES)
 def embedding(data, weight, *, input_dim: int, output_dim: int, dtype: DType = "float32", sparse_grad: bool = False):
     """weight[data]; numbers outside [0, input_dim) count as the nearest.
 

@@ -34,7 +34,7 @@ def _mxnet_outputs(attrs):
     return 2 if attrs["pool_type"] == "max" and attrs["kernel"] and not channels_last else 1
 
 
-@operator("Pooling", aliases=("_npx_pooling",), traits=Traits(recompute=CHEAP, layout="spatial"),
+@operator("Pooling", aliases=("Pooling_v1", "_npx_pooling"), traits=Traits(recompute=CHEAP, layout="spatial"),
           ignored=("cudnn_off",), num_visible=1, num_outputs=lambda attrs: 2 if attrs["pool_type"] == "max" else 1,
           output_names=("output",), mxnet_outputs=_mxnet_outputs,
           samples=[Sample((2, 3, 6, 7), kernel=(2, 3), stride=(2, 2), pool_type="max", training=True),
