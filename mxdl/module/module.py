@@ -13,7 +13,7 @@ from ..errors import suggest
 from ..ndarray.ndarray import NDArray
 from ..symbol.symbol import Symbol
 from .arrays import Arrays, described, shape_of
-from .base import DEFAULT_INITIALIZER, OPTIMIZER_SETTINGS, BaseModule
+from .base_module import DEFAULT_INITIALIZER, OPTIMIZER_SETTINGS, BaseModule
 from .executors import ExecutorGroup
 from .update import Updates
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import MXNetError
 from ..ndarray.ndarray import NDArray
 from .arrays import shape_of
-from .base import DEFAULT_INITIALIZER, OPTIMIZER_SETTINGS, BaseModule
+from .base_module import DEFAULT_INITIALIZER, OPTIMIZER_SETTINGS, BaseModule
 
 
 class PythonModule(BaseModule):

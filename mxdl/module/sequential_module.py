@@ -5,7 +5,7 @@ import logging
 from typing import Any, NamedTuple
 
 from .arrays import shape_of
-from .base import DEFAULT_INITIALIZER, OPTIMIZER_SETTINGS, BaseModule
+from .base_module import DEFAULT_INITIALIZER, OPTIMIZER_SETTINGS, BaseModule
 
 
 class SequentialModule(BaseModule):

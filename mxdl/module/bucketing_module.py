@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import model
 from ..device import Context
-from .base import DEFAULT_INITIALIZER, OPTIMIZER_SETTINGS, BaseModule
+from .base_module import DEFAULT_INITIALIZER, OPTIMIZER_SETTINGS, BaseModule
 from .module import Module
 
 
