@@ -1,6 +1,7 @@
 """Tables: elementwise operators are one row each.  The functions here turn a row into operators."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -141,7 +142,8 @@ def scalar(name: str, function: Kernel, formula: str, *, alias: str, aliases: Se
            values: Sequence[float] = (2.0, -0.5), c: str | None = None) -> Operator:
     """Register out = function(data, scalar) for a Python number.
 
-    Scalars do not promote: for an integer array the number is truncated to an integer first.
+    Scalars do not promote: for an integer array the number is truncated to an integer first; only truth values become
+    int64.
     gradient: f(call) -> dx written in operators, or NOT_DIFFERENTIABLE; without it, autograd of `function`.
     c: the C expression of x and {scalar}.
     """
@@ -150,12 +152,15 @@ def scalar(name: str, function: Kernel, formula: str, *, alias: str, aliases: Se
             return function(data, scalar)
         if not is_int:
             return function(data.double(), scalar)
-        return function(data, int(scalar))
+        if data.dtype is torch.bool:
+            data = data.long()
+        return function(data, whole_number(scalar, data.dtype))
     kernel.__doc__ = (f"{formula}.  data, out: T[...]\n\n"
                       "is_int: False makes an integer array and a number with a fraction a float64 array.")
     samples = [Sample((2, 3), scalar=value, low=low, high=high) for value in values]
     samples += [Sample(((2, 3), "int32"), scalar=2.7, low=1, high=9),
-                Sample(((2, 3), "int32"), scalar=2.5, is_int=False, low=1, high=9)]
+                Sample(((2, 3), "int32"), scalar=2.5, is_int=False, low=1, high=9),
+                Sample(((2, 3), "bool"), scalar=2.0, low=1, high=2)]
     op = registry.add(Operator(name, kernel, aliases=(alias, *aliases), traits=ELEMENTWISE, samples=samples))
     if isinstance(gradient, NotDifferentiable):
         op.gradient_rule = NOT_DIFFERENTIABLE
@@ -164,6 +169,17 @@ def scalar(name: str, function: Kernel, formula: str, *, alias: str, aliases: Se
     if c is not None:
         op.emit_c_rule = elementwise_c(c)
     return op
+
+
+def whole_number(number: float, dtype: torch.dtype) -> int:
+    """`number` without its fraction, within what `dtype` holds: wrapped around as C does, infinity at the limit."""
+    limits = torch.iinfo(dtype)
+    if not math.isfinite(number):
+        return limits.max if number > 0 else limits.min
+    cut = int(number)
+    if limits.min <= cut <= limits.max:
+        return cut
+    return (cut - limits.min) % 2 ** limits.bits + limits.min
 
 
 def elementwise_c(expression: str) -> Callable:

@@ -69,6 +69,11 @@ def minimum_gradient(dout, data, *, scalar: float):
     return dout * (data <= scalar)
 
 
+def logarithm(number: float) -> float:
+    """The factor in the gradient of number ** data: 0 for 0, whose powers do not move, nan for negative numbers."""
+    return math.log(number) if number > 0 else math.nan if number else 0.0
+
+
 def from_data(backward: Operator):
     """The gradient backward(dout, data, scalar=scalar)."""
     return lambda call: backward(call.douts[0], call.inputs[0], scalar=call.attrs["scalar"])
@@ -99,7 +104,7 @@ scalar("_power_scalar", power, "data ** scalar", alias="_PowerScalar", low=0.2, 
        c="powf(x, {scalar})")
 scalar("_rpower_scalar", lambda x, s: torch.pow(s, x), "scalar ** data", alias="_RPowerScalar", values=(2.0, 0.5),
        gradient=lambda call: mul_scalar(multiply.same(call.douts[0], call.outputs[0]),
-       scalar=math.log(call.attrs["scalar"])),
+                                        scalar=logarithm(call.attrs["scalar"])),
        c="powf({scalar}, x)")
 scalar("_maximum_scalar", lambda x, s: torch.clamp(x, min=s), "the larger of data and scalar", alias="_MaximumScalar",
        aliases=("_npi_maximum_scalar",), values=(0.1, -0.5), gradient=from_data(maximum_gradient),

@@ -32,6 +32,7 @@ def with_scalar(function):
             return function(x, x.dtype.type(scalar)).astype(x.dtype)
         if not is_int:
             return function(x.astype("float64"), scalar).astype("float64")
+        x = x.astype("int64") if x.dtype.kind == "b" else x
         return function(x, int(scalar)).astype(x.dtype)
     return expected
 
