@@ -109,36 +109,64 @@ class MXRecordIO:
         """The next record, or None at the end of the file.  Raises FileFormatError where the file is broken."""
         if self.writable:
             raise ValueError(f"RecordIO.read: {self.uri} is open for writing")
-        stream = self._stream()
-        flag, part = self._read_part(stream)
-        if flag == _WHOLE or part is None:
-            return part
-        parts = [part]
-        while flag != _LAST:
-            flag, part = self._read_part(stream)
-            if part is None:
-                raise FileFormatError(f"{self.uri}: the file ends inside a record of several parts")
-            parts.append(part)
-        return _MAGIC_BYTES.join(parts)
+        return _read_record(self._stream(), self.uri)
 
-    def _read_part(self, stream) -> tuple[int, bytes | None]:
-        head = stream.read(8)
-        if not head:
-            return _WHOLE, None
-        offset = stream.tell() - len(head)
-        if len(head) < 8:
-            raise FileFormatError(f"{self.uri}: truncated: the file ends inside a record's head at byte {offset}")
-        magic, word = struct.unpack("<II", head)
-        if magic != MAGIC:
-            raise FileFormatError(f"{self.uri}: no record at byte {offset}: got {magic:#010x}, a record begins with "
-                                  f"{MAGIC:#010x}; is this a RecordIO file, and its index the right one?")
-        length = word & _MAX_LENGTH - 1
-        padded = length + -length % 4
-        part = stream.read(padded)
-        if len(part) < padded:
-            raise FileFormatError(f"{self.uri}: truncated: the record at byte {offset} has {length} bytes, "
-                                  f"{len(part)} are there")
-        return word >> 29, part[:length]
+
+class _Positioned:
+    """Reads of an open file from a place on that do not move the file's own offset: threads share the file."""
+
+    def __init__(self, handle: int, offset: int):
+        self._handle, self._offset = handle, offset
+
+    def read(self, count: int) -> bytes:
+        content = os.pread(self._handle, count, self._offset)
+        self._offset += len(content)
+        return content
+
+    def tell(self) -> int:
+        return self._offset
+
+
+def record_at(handle: int, offset: int, name: str) -> bytes:
+    """The record at a byte offset of an open file; many threads may ask at once.   name: of the file, for messages."""
+    record = _read_record(_Positioned(handle, offset), name)
+    if record is None:
+        raise FileFormatError(f"{name}: truncated: no record at byte {offset}, the file ends before")
+    return record
+
+
+def _read_record(stream, name: str) -> bytes | None:
+    """The record at a stream's place, None at its end."""
+    flag, part = _read_part(stream, name)
+    if flag == _WHOLE or part is None:
+        return part
+    parts = [part]
+    while flag != _LAST:
+        flag, part = _read_part(stream, name)
+        if part is None:
+            raise FileFormatError(f"{name}: the file ends inside a record of several parts")
+        parts.append(part)
+    return _MAGIC_BYTES.join(parts)
+
+
+def _read_part(stream, name: str) -> tuple[int, bytes | None]:
+    head = stream.read(8)
+    if not head:
+        return _WHOLE, None
+    offset = stream.tell() - len(head)
+    if len(head) < 8:
+        raise FileFormatError(f"{name}: truncated: the file ends inside a record's head at byte {offset}")
+    magic, word = struct.unpack("<II", head)
+    if magic != MAGIC:
+        raise FileFormatError(f"{name}: no record at byte {offset}: got {magic:#010x}, a record begins with "
+                              f"{MAGIC:#010x}; is this a RecordIO file, and its index the right one?")
+    length = word & _MAX_LENGTH - 1
+    padded = length + -length % 4
+    part = stream.read(padded)
+    if len(part) < padded:
+        raise FileFormatError(f"{name}: truncated: the record at byte {offset} has {length} bytes, "
+                              f"{len(part)} are there")
+    return word >> 29, part[:length]
 
 
 def _split(buf: bytes) -> list[bytes]:

@@ -1,4 +1,5 @@
 """Vision data sets and transforms."""
+from . import datasets as datasets
 from . import transforms as transforms
 from .arrays import CIFAR10, CIFAR100, MNIST, FashionMNIST
 from .files import ImageFolderDataset, ImageListDataset, ImageRecordDataset
