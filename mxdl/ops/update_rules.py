@@ -71,16 +71,16 @@ def sgd_mom(weights: Tensors, grads: Tensors, moms: Tensors, *, lr: float, momen
             rescale_grad: float = 1.0, clip: float | None = None) -> None:
     """mom = momentum * mom - lr * (grad + wd * weight);   weight += mom
 
-    torch's fused step is `buf = momentum * buf + grad + weight_decay * weight; weight -= lr * buf`: its buffer is
-    this momentum when gradient and decay come multiplied by -lr and its own rate is -1.
+    torch's fused step is `buf = momentum * buf + (1 - dampening) * (grad + weight_decay * weight); weight -= lr * buf`.
+    With 1 - dampening = -lr * rescale_grad its buffer is this momentum, and everything is read and written once.
     """
-    if clip is not None and clip >= 0:
+    if rescale_grad == 0 or (clip is not None and clip >= 0):
         grads, rescale_grad = scaled(grads, rescale_grad, clip), 1.0
 
     def step(weights, grads, moms):
-        torch._fused_sgd_(weights, grads, moms, weight_decay=-lr * wd, momentum=momentum, lr=-1.0, dampening=0.0,
-                          nesterov=False, maximize=False, is_first_step=False)
-    fused(step, weights, torch._foreach_mul(grads, -lr * rescale_grad), moms)
+        torch._fused_sgd_(weights, grads, moms, weight_decay=wd / rescale_grad, momentum=momentum, lr=-1.0,
+                          dampening=1.0 + lr * rescale_grad, nesterov=False, maximize=False, is_first_step=False)
+    fused(step, weights, grads, moms)
 
 
 def nag_mom(weights: Tensors, grads: Tensors, moms: Tensors, *, lr: float, momentum: float, wd: float = 0.0,
