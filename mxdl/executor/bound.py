@@ -13,6 +13,7 @@ from ..errors import GraphError, MXNetError, ShapeError, suggest
 from ..graph import Graph, Node
 from ..ndarray.ndarray import NDArray
 from ..passes.pipeline import inference_plan, training_plan
+from ..passes.place import placed
 from ..random import reserve
 from ..symbol.symbol import Symbol
 from ..types import DTYPE_NAMES, TensorType
@@ -154,6 +155,8 @@ class Executor:
         key = (is_train, wanted, self._monitor is not None)
         if key not in self._runners:
             graph = self._watched_graph() if self._monitor is not None else self._symbol.graph()
+            if self._ctx.device_type == "gpu":
+                graph = placed(graph, str(self._ctx))
             known = {name: TensorType(tuple(a.shape), DTYPE_NAMES[a._data.dtype])
                      for name, a in (self.arg_dict | self.aux_dict).items()}
             wrt = [node for node in graph.inputs if node.name in wanted]

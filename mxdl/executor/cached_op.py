@@ -7,10 +7,12 @@ from typing import Any
 import torch
 
 from ..autograd.state import state
+from ..device import Context
 from ..errors import GraphError
 from ..graph import Graph, Node, Value
 from ..ndarray.ndarray import NDArray
 from ..passes.pipeline import Plan, inference_plan, training_plan
+from ..passes.place import creates, placed
 from ..random import reserve
 from ..types import DTYPE_NAMES, TensorType
 from .inductor import CompiledProgram
@@ -83,6 +85,7 @@ class CachedOp:
         self.flags = {**FLAGS, **(flags or {})}
         self._check_flags()
         self._runners: dict[tuple, Runner] = {}
+        self._creates = any(creates(node) for node in graph.nodes)
         self._needs_types = self.flags["mirror"] == "sqrt" or any(
             n.op is not None and not n.inputs and 0 in (n.attrs.get("shape") or ()) for n in graph.nodes)
 
@@ -104,7 +107,7 @@ class CachedOp:
         wrt: tuple[int, ...] = ()
         if state.recording:
             wrt = tuple(i for i, t in enumerate(tensors) if t.requires_grad)
-        runner = self._runner(state.training, wrt, tensors)
+        runner = self._runner(state.training, wrt, tensors, context)
         seeds = reserve(runner.plan.num_seeds) if runner.plan.num_seeds else ()
         if wrt:
             results = TapeNode.apply(self, runner, seeds, *tensors)
@@ -115,8 +118,10 @@ class CachedOp:
                 results = results[:runner.num_outputs]
         return [NDArray._wrap(t, context) for t in results]
 
-    def _runner(self, training: bool, wrt: tuple[int, ...], tensors: Sequence[torch.Tensor]) -> Runner:
-        key: tuple = (training, wrt)
+    def _runner(self, training: bool, wrt: tuple[int, ...], tensors: Sequence[torch.Tensor],
+                context: Context | None) -> Runner:
+        device = str(context) if self._creates and context is not None and context.device_type == "gpu" else ""
+        key: tuple = (training, wrt, device)
         if self._needs_types:
             key += tuple((t.shape, t.dtype) for t in tensors)
         runner = self._runners.get(key)
@@ -125,8 +130,9 @@ class CachedOp:
             known = {n.name: TensorType(tuple(t.shape), DTYPE_NAMES[t.dtype])
                      for n, t in zip(self.graph.inputs, tensors, strict=True)} if self._needs_types else None
             nodes = [self.graph.inputs[i] for i in wrt]
-            plan = (training_plan(self.graph, training, nodes, self.flags["mirror"], known) if wrt
-                    else inference_plan(self.graph, training, known))
+            graph = placed(self.graph, device) if device else self.graph
+            plan = (training_plan(graph, training, nodes, self.flags["mirror"], known) if wrt
+                    else inference_plan(graph, training, known))
             runner = self._runners[key] = Runner(plan, self.flags["backend"])
         return runner
 

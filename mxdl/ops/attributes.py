@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..device import Context
 from ..errors import AttributeValueError
 from ..types import DType, dtype_name
 
@@ -100,6 +101,8 @@ def _read_bool(value: Any) -> bool:
 
 
 def _read_str(value: Any) -> str:
+    if isinstance(value, Context):
+        return str(value)
     if not isinstance(value, str):
         raise TypeError(value)
     return value

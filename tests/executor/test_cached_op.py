@@ -92,3 +92,13 @@ def test_inductor_backend_agrees():
     mine = gradients(lambda *a: op(*a)[0], arrays)
     for a, b in zip(mine, gradients(eager, arrays), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_arrays_from_nothing_are_made_where_the_graph_runs():
+    from mxdl.passes.place import placed
+    data = mx.sym.var("data")
+    symbol = data + mx.sym.zeros((2,)) * mx.sym.ones((2,), ctx=mx.cpu())
+    nodes = {n.op.name: n for n in placed(symbol.graph(), "gpu(1)").nodes if n.op is not None}
+    assert nodes["_zeros"].attrs["ctx"] == "gpu(1)", "the node leaves the device open"
+    assert nodes["_ones"].attrs["ctx"] == "cpu(0)", "the node says where"
+    assert placed(data.graph(), "gpu(1)").outputs == data.graph().outputs

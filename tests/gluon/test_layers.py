@@ -170,3 +170,15 @@ def test_dropout_draws_anew_and_the_seed_repeats_it():
     np.testing.assert_array_equal(draw(), first)
     assert (first != second).any() and set(first) == {0, 2}
     np.testing.assert_array_equal(layer(x).asnumpy(), x.asnumpy())
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_write_mxnets_symbols(layer, same_as_mxnet):
+    if layer == "BatchNormReLU()":
+        pytest.skip("two operators here, one of oneDNN's in MXNet")
+    same_as_mxnet(f"""
+nn = mx.gluon.nn
+layer = nn.{layer}
+result = layer(mx.sym.var('data')).tojson().replace(layer.name + '_', 'layer_')
+""")
