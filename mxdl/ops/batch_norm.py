@@ -161,6 +161,7 @@ sync_batch_norm.infer(batch_norm.infer_rule)
 
 @operator("_contrib_BatchNormWithReLU", traits=_SPATIAL, ignored=_IGNORED, num_outputs=5, num_visible=_num_visible,
           updates=_STATES, auxiliary=_AUXILIARY, initializers=_INITIALIZERS, output_names=("output", "mean", "var"),
+          mxnet_outputs=4,
           samples=[Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=-1, high=2, fix_gamma=False, training=True),
                    Sample((4, 3, 2, 3), (3,), (3,), (3,), (3,), low=0.5, high=2,
                           parity="MXNet's gradient is 0 outside training")])

@@ -26,7 +26,7 @@ def _plane(height: int, width: int, like: torch.Tensor, ends: bool) -> torch.Ten
     return torch.stack([x, y])
 
 
-@operator("GridGenerator", traits=_COSTLY,
+@operator("GridGenerator", traits=_COSTLY, mxnet_outputs=2, output_names=("output", "grid_dst"),
           samples=[Sample((2, 6), transform_type="affine", target_shape=(3, 4)),
                    Sample((2, 2, 3, 4), transform_type="warp", resizable=False)])
 def grid_generator(data, *, transform_type: Literal["affine", "warp"], target_shape: tuple[int, ...] = (0, 0)):
@@ -43,7 +43,7 @@ def grid_generator(data, *, transform_type: Literal["affine", "warp"], target_sh
     return (data + _plane(height, width, data, ends=False)) / spans[:, None, None] - 1
 
 
-@operator("BilinearSampler", traits=_COSTLY, ignored=("cudnn_off",),
+@operator("BilinearSampler", traits=_COSTLY, ignored=("cudnn_off",), mxnet_outputs=2, output_names=("output", "tmp"),
           samples=[Sample((2, 3, 4, 5), (2, 2, 3, 3), low=-1.2, high=1.2, resizable=False, tolerance=1e-4)])
 def bilinear_sampler(data, grid):
     """data interpolated at the grid's points, 0 outside.
@@ -53,7 +53,8 @@ def bilinear_sampler(data, grid):
     return F.grid_sample(data, grid.movedim(1, -1).to(data.dtype), align_corners=True)
 
 
-@operator("SpatialTransformer", traits=_COSTLY, ignored=("cudnn_off",),
+@operator("SpatialTransformer", traits=_COSTLY, ignored=("cudnn_off",), mxnet_outputs=3,
+          output_names=("output", "grid_dst", "grid_src"),
           samples=[Sample((2, 3, 4, 5), (2, 6), transform_type="affine", sampler_type="bilinear", target_shape=(3, 3),
                           low=-0.6, high=0.6, resizable=False, tolerance=1e-4)])
 def spatial_transformer(data, loc, *, target_shape: tuple[int, ...] = (0, 0), transform_type: Literal["affine"],
@@ -61,8 +62,3 @@ def spatial_transformer(data, loc, *, target_shape: tuple[int, ...] = (0, 0), tr
     """data under an affine map of its plane.  data: float[N, C, H, W];  loc: float[N, 6];  out: float[N, C, Y, X]"""
     shape = target_shape if any(target_shape) else tuple(data.shape[2:])
     return bilinear_sampler.kernel(data, grid_generator.kernel(loc, transform_type="affine", target_shape=shape))
-
-
-@spatial_transformer.complete
-def _(shapes, **_):
-    return {"loc": (shapes["data"][0], 6)}

@@ -42,4 +42,4 @@ def backward_nodes(grads: Sequence[Value], forward: set[Node]) -> list[Node]:
         if node.op is not None and node not in found and node not in forward:
             found.add(node)
             stack.extend(v.node for v in node.inputs)
-    return sorted(found, key=lambda n: n.serial)
+    return sorted(found, key=lambda n: n.serial or 0)
