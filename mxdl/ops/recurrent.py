@@ -201,7 +201,7 @@ def _forward(stack: Stack, seed: int, data, parameters, state, state_cell, seque
         for direction in range(stack.directions):
             k, run = layer * stack.directions + direction, stack.run(direction, valid)
             start = state[k], None if state_cell is None else state_cell[k]
-            out, end, saved = engine(run, x).forward(run, x, weights[k], start, save)
+            out, end, saved = engine(run, x, save).forward(run, x, weights[k], start, save)
             outs.append(out)
             ends.append(end)
             kept.append(saved if save else empty)

@@ -1,4 +1,5 @@
-"""Who computes a recurrent layer: oneDNN (float32 lstm on CPUs), torch's own (on GPUs), else `recurrent_cells`.
+"""Who computes a recurrent layer: oneDNN (float32 lstm on CPUs), torch's own (on GPUs, and without a gradient), else
+`recurrent_cells`.
 
 Each engine has the two functions of `recurrent_cells`, `forward` and `backward`, for one direction of one layer.
 """
@@ -18,11 +19,14 @@ _LSTM = 2
 _PROBE = 1 << 22
 
 
-def engine(run: Run, x: torch.Tensor) -> Any:
-    """The engine for this layer: it has `forward` and `backward` as `recurrent_cells` has."""
+def engine(run: Run, x: torch.Tensor, save: bool = True) -> Any:
+    """The engine for this layer: it has `forward` and `backward` as `recurrent_cells` has.
+
+    save: whether a gradient will follow; without one torch's own gru is faster, which keeps no gates.
+    """
     if run.valid is not None or run.clip is not None or not x.numel():
         return plain
-    if x.is_cuda:
+    if x.is_cuda or (not save and run.mode != "lstm"):
         return Native
     if run.mode == "lstm" and x.dtype == torch.float32 and x.device.type in ("cpu", "meta") \
             and torch.backends.mkldnn.is_available():
