@@ -14,12 +14,9 @@ PYTHON        ?= $(call find_python,python3.11 python3.12 python3.13 python3.14 
 # MXNet 1.9.1 needs NumPy below 1.24, which has wheels up to Python 3.11.
 PARITY_PYTHON ?= $(call find_python,python3.11 python3.10 python3.9 python3.8 python3,8,11)
 
-# On Linux without an NVIDIA GPU take torch's CPU wheel (200 MB instead of 3 GB) where its index can be reached.
-# `make TORCH_INDEX= ...` turns it off.
-CPU_INDEX    := https://download.pytorch.org/whl/cpu
-REACHABLE     = $(PYTHON) -c 'import urllib.request; urllib.request.urlopen("$(CPU_INDEX)/torch/", timeout=5)'
-TORCH_INDEX  ?= $(shell [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && $(REACHABLE) 2>/dev/null \
-                  && echo --extra-index-url $(CPU_INDEX))
+# On Linux pip's default torch brings CUDA (3 GB).  Name an index of CPU wheels to save that:
+# make TORCH_INDEX='--index-url https://...' quickstart
+TORCH_INDEX ?=
 
 WORKERS ?= 2
 PIP      = .venv/bin/python -m pip --disable-pip-version-check
