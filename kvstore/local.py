@@ -63,9 +63,10 @@ class LocalStore(KVStore):
             self._values[name] = first.to(self._home(name, [first]), copy=True)
             self._kinds[name] = kind_of(copies[0])
 
+    @torch.no_grad()
     def push(self, key, value, priority: int = 0) -> None:
         call = self._known("push", key, value)
-        self._store([name for name, _ in call], self._reduce(call))
+        self._store(call, self._reduce(call))
 
     @torch.no_grad()
     def pull(self, key, out, priority: int = 0, ignore_sparse: bool = True) -> None:
@@ -75,15 +76,13 @@ class LocalStore(KVStore):
                 continue
             _write(value, copies)
 
+    @torch.no_grad()
     def pushpull(self, key, value, out=None, priority: int = 0) -> None:
         call = self._known("pushpull", key, value)
         targets = call if out is None else self._known("pushpull", key, out)
-        reduced = self._reduce(call)
-        if self._updater is not None:
-            self._store([name for name, _ in call], reduced)
-            reduced = [self._values[name] for name, _ in call]
-        for (_, copies), result in zip(targets, reduced, strict=True):
-            _write(result, copies)
+        self._store(call, self._reduce(call))
+        for name, copies in targets:
+            _write(self._values[name], copies)
 
     @torch.no_grad()
     def overwrite(self, key, value) -> None:
@@ -164,12 +163,16 @@ class LocalStore(KVStore):
             results.update(zip(here, reduce_many([call[position][1] for position in here], place), strict=True))
         return [results[position] for position in range(len(call))]
 
-    def _store(self, keys: list[Key], reduced: list[Tensor]) -> None:
-        """Runs the updater on the reduced values, or copies them in: the store never aliases a caller's array."""
+    def _store(self, call: list[tuple[Key, list[Tensor]]], reduced: list[Tensor]) -> None:
+        """Runs the updater on the reduced values, or takes them in: the store never aliases a caller's array."""
         if self._updater is None:
-            for key, value in zip(keys, reduced, strict=True):
-                self._replace(key, value)
+            for (key, copies), value in zip(call, reduced, strict=True):
+                if value is copies[0]:
+                    self._replace(key, value)
+                else:      # a new tensor, which nobody else holds
+                    self._values[key] = value.to(self._values[key].dtype)
             return
+        keys = [key for key, _ in call]
         grads = [as_kind(value, self._kinds[key]) for key, value in zip(keys, reduced, strict=True)]
         weights = [as_kind(self._values[key], self._kinds[key]) for key in keys]
         if getattr(self._updater, "takes_lists", False):
@@ -186,10 +189,9 @@ class LocalStore(KVStore):
 
 
 def _write(value: Tensor, copies: list[Tensor]) -> None:
-    """Copies `value` into each array, over its device and dtype; an array that is the value is left alone."""
+    """Copies `value` into each array, over its device and dtype."""
     for copy in copies:
-        if copy is not value:
-            copy.copy_(value, non_blocking=True)
+        copy.copy_(value, non_blocking=copy.is_cuda)      # a copy to the CPU must have arrived before it is read
 
 
 @builder("local", "local_update_cpu", "local_allreduce_cpu")

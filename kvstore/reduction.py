@@ -11,9 +11,10 @@ def reduce(values: list[Tensor], device: torch.device) -> Tensor:
 
     A single value that is on `device` already is passed through uncopied; otherwise the result is a new tensor.
     """
-    total = values[0].to(device, non_blocking=True)
+    asynchronous = device.type != "cpu"     # a copy to the CPU must have arrived before it is read
+    total = values[0].to(device, non_blocking=asynchronous)
     for position, value in enumerate(values[1:]):
-        value = value.to(device, non_blocking=True)
+        value = value.to(device, non_blocking=asynchronous)
         total = total + value if position == 0 else total.add_(value)
     return total
 

@@ -78,6 +78,11 @@ def test_pushpull_writes_the_sum_over_the_values_and_remembers_it(store):
     values = [torch.ones(2), torch.ones(2) * 2]
     store.pushpull("w", values)
     assert [value.tolist() for value in values] == [[3, 3], [3, 3]]
+    values[0].fill_(9)
+    assert pulled(store, "w").tolist() == [3, 3]
+    store.pushpull("w", values[0])
+    values[0].fill_(7)
+    assert pulled(store, "w").tolist() == [9, 9]
 
 
 def test_pushpull_with_an_updater_writes_the_updated_value(store):
@@ -86,6 +91,22 @@ def test_pushpull_with_an_updater_writes_the_updated_value(store):
     out = [torch.zeros(2), torch.zeros(2)]
     store.pushpull("w", [torch.ones(2), torch.ones(2)], out=out)
     assert out[1].tolist() == [-2, -2]
+
+
+def test_arrays_with_a_gradient_may_be_pushed_and_pulled_into(store):
+    weight = torch.ones(2, requires_grad=True)
+    store.init(0, weight)
+    store.push(0, [weight, weight])
+    store.pull(0, weight)
+    assert weight.tolist() == [2, 2] and weight.is_leaf and weight.requires_grad
+    store.pushpull(0, [weight * 1, weight * 2])
+    assert not store._values[0].requires_grad
+
+
+def test_a_value_keeps_its_dtype(store):
+    store.init(0, torch.zeros(2, dtype=torch.float16))
+    store.push(0, [torch.ones(2), torch.ones(2)])
+    assert store._values[0].dtype == torch.float16 and pulled(store, 0).tolist() == [2, 2]
 
 
 def test_broadcast_initialises_and_writes_every_output(store):
