@@ -52,7 +52,7 @@ def as_yaml(resolved: Resolved) -> str:
             value = resolved.values[key]
             plain = list(value) if isinstance(value, tuple) else value
             text = yaml.safe_dump(plain, default_flow_style=True, width=10**6).removesuffix("\n").removesuffix("\n...")
-            lines.append(f"{indent}{key.rpartition('.')[2]}: {text}  # {resolved.sources[key]}")
+            lines.append(f"{indent}{key.rpartition('.')[2]}: {text}  # {' '.join(str(resolved.sources[key]).split())}")
     return "\n".join(lines) + "\n"
 
 

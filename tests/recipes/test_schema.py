@@ -1,8 +1,13 @@
 """A recipe with mistakes: each is told, all at once, with its line and the nearest valid name."""
+import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mxdl.recipes import catalog
 from mxdl.recipes.check import convert, describe, parse
@@ -110,7 +115,7 @@ def test_a_word_that_is_no_override():
 
 
 def test_resolved_recipe_reads_back_the_same(tmp_path):
-    first = lenet("summary='a: b # c'")
+    first = lenet("summary=a: b # c\nd: e")
     path = tmp_path / "recipe.yaml"
     path.write_text(as_yaml(first))
     assert resolve(path, "again").recipe == first.recipe
@@ -186,3 +191,16 @@ def test_broken_files_of_ones_own(tmp_path, content, message):
     with pytest.raises(RecipeError) as caught:
         resolve(path, "mine")
     assert message in str(caught.value) and "mine.yaml:5" in str(caught.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(summary=st.text(max_size=40), rate=st.floats(0, 1e6), channels=st.lists(st.integers(-5, 2**40), max_size=4),
+       epochs=st.integers(1, 10**9), mirror=st.sampled_from([True, False, "sqrt"]))
+def test_any_resolved_recipe_reads_back_the_same(summary, rate, channels, epochs, mirror):
+    first = lenet(f"summary={json.dumps(summary)}", f"optimizer.learning_rate={rate!r}", f"model.channels={channels}",
+                  f"train.epochs={epochs}", f"train.mirror={json.dumps(mirror)}")
+    assert first.recipe.optimizer.options["learning_rate"] == rate
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recipe.yaml"
+        path.write_text(as_yaml(first), encoding="utf-8")
+        assert resolve(path, "again").recipe == first.recipe
