@@ -102,6 +102,6 @@ def _native(run: Run, x: torch.Tensor, weights: Weights, start: State) -> list[t
     """[states of all steps, last state, (last cell)]"""
     first = [part[None].contiguous() for part in start if part is not None]
     settings = (list(weights), True, 1, 0.0, torch.is_grad_enabled(), False, False)
-    out, *end = getattr(torch, run.mode)(x.flip(0) if run.reverse else x, first if len(first) > 1 else first[0],
-                                         *settings)
+    x = x.flip(0) if run.reverse else x.contiguous()  # a transposed view multiplies to other bits than its copy
+    out, *end = getattr(torch, run.mode)(x, first if len(first) > 1 else first[0], *settings)
     return [out.flip(0) if run.reverse else out, *[part[0] for part in end]]
