@@ -68,6 +68,8 @@ def pooling(data, *, kernel: tuple[int, ...] = (), pool_type: PoolType = "max", 
     """
     last = is_channels_last(layout)
     data = channels_first(data) if last else data
+    if pool_type == "max":  # torch's maxima of channels-first planes take five times as long, this copy included
+        data = planes_channels_last(data)
     windows = _windows(data.shape[2:], kernel, stride, pad, pooling_convention, global_pool)
     outs = _forward(_padded(data, windows, pool_type), windows, pool_type, p_value, count_include_pad)
     outs = tuple(windows.from_planes(out) for out in outs)
@@ -99,7 +101,8 @@ def _gradient(dout, data, saved=None, *, kernel: tuple[int, ...] = (), pool_type
     windows = _windows(data.shape[2:], kernel, stride, pad, pooling_convention, global_pool)
     dout = windows.to_planes(planes_channels_last(dout))
     saved = None if saved is None else windows.to_planes(saved)
-    padded = _in_format_of(dout, _padded(data, windows, pool_type))
+    padded = _padded(data, windows, pool_type)
+    padded = padded if pool_type == "lp" else _in_format_of(dout, padded)
     grad = windows.from_planes(_backward(dout, padded, saved, windows, pool_type, p_value, count_include_pad))
     if windows.margins:
         for axis, (left, _) in enumerate(windows.margins, 2):
@@ -114,15 +117,15 @@ lp_pooling_backward = operator("_backward_lp_Pooling", traits=Traits(recompute=C
 
 
 def _in_format_of(dout: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """x; or, where x stands for a shape only (strides 0), memory of that shape, never filled: channels-last for planes,
-    as convolutions left them, else in dout's format."""
-    if any(x.stride()):
-        return x
+    """Something of the shape of x, whose values do not matter: channels-last for planes, as convolutions left them,
+    else in dout's format.  x itself, or memory that is never filled."""
     planes = x.dim() == 4 and x.dtype is not torch.float64
     kind = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
-    if planes or (dout.is_contiguous(memory_format=kind) and not dout.is_contiguous()):
-        return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=kind)
-    return x
+    if not planes and (any(x.stride()) or dout.is_contiguous() or not dout.is_contiguous(memory_format=kind)):
+        return x
+    if any(x.stride()) and x.is_contiguous(memory_format=kind):
+        return x
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=kind)
 
 
 class Windows(NamedTuple):
