@@ -16,7 +16,10 @@ def resize_images(images: Tensor, height: int, width: int, method: int) -> Tenso
     """images: T[..., H, W, C];  out: T[..., height, width, C], whole numbers rounded and held within their range."""
     if tuple(images.shape[-3:-1]) == (height, width):
         return images.clone()
-    wide = images if images.dtype in (torch.float32, torch.float64) else images.float()
+    # torch has a fast bilinear kernel for bytes on CPUs, which rounds by itself
+    direct = images.dtype in (torch.float32, torch.float64) or (
+        images.dtype == torch.uint8 and method == BILINEAR and images.device.type == "cpu")
+    wide = images if direct else images.float()
     if images.is_meta:
         return images.new_empty((*images.shape[:-3], height, width, images.shape[-1]))
     if method in _TORCH_MODES:
@@ -29,7 +32,9 @@ def resize_images(images: Tensor, height: int, width: int, method: int) -> Tenso
         shrinks = all(new <= old for old, new in pairs)
         down, across = (weights(old, new, method, shrinks).to(wide) for old, new in pairs)
         resized = torch.einsum("yh,...hwc,xw->...yxc", down, wide, across)
-    return to_pixels(resized.round(), images.dtype) if not images.is_floating_point() else resized.to(images.dtype)
+    if resized.is_floating_point() and not images.is_floating_point():
+        resized = resized.round()
+    return to_pixels(resized, images.dtype)
 
 
 def to_pixels(values: Tensor, dtype: torch.dtype) -> Tensor:
