@@ -71,8 +71,8 @@ def test_other_things_are_refused(other):
 
 
 def test_an_error_of_a_kernel_with_a_number():
-    with pytest.raises(OperatorError, match=r"_minus_scalar\(data=bool\[2\], scalar=1.0\): "):
-        mx.nd.ones((2,), dtype="bool") - 1
+    with pytest.raises(OperatorError, match=r"_div_scalar\(data=int32\[2\], scalar=0.0\): "):
+        mx.nd.ones((2,), dtype="int32") / 0
 
 
 def test_unary_and_hash():
