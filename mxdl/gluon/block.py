@@ -49,13 +49,14 @@ class Block:
     def __setattr__(self, name: str, value: Any) -> None:
         present = self.__dict__.get(name)
         if isinstance(present, (Parameter, Block)) and not _same_kind(present, value):
-            raise TypeError(f"Changing attribute type for {name} from {type(present)} to {type(value)} is not allowed.")
+            raise TypeError(f"{type(self).__name__}.{name}: holds a {type(present).__name__} and keeps that kind; got "
+                            f"a {type(value).__name__}; use another attribute")
         if isinstance(value, Block):
             self.register_child(value, name)
         elif isinstance(value, Parameter):
             if name in self._reg_params:
-                raise AssertionError(f"Overriding Parameter attribute {name} is not allowed. If you want to share "
-                                     f"parameters between blocks, please set 'params' at Block construction instead.")
+                raise AssertionError(f"{type(self).__name__}.{name}: a Parameter is in place and stays; got {value}; "
+                                     f"to share parameters, give the block params=other.params when making it")
             self._reg_params[name] = value
         object.__setattr__(self, name, value)
 
@@ -97,9 +98,9 @@ class Block:
             if key.startswith("_") or not isinstance(value, (list, tuple, dict)):
                 continue
             if any(isinstance(item, Block) and id(item) not in children for item in _leaves(value)):
-                warnings.warn(f'"{self.__class__.__name__}.{key}" is an unregistered container with Blocks. Blocks '
-                              f"inside a list, tuple or dict are not registered: use register_child(), nn.Sequential "
-                              f"or nn.HybridSequential.", stacklevel=3)
+                warnings.warn(f"{type(self).__name__}.{key}: blocks in a list, tuple or dict are not children, so "
+                              f"their parameters are left out; got a {type(value).__name__}; use nn.Sequential, "
+                              f"nn.HybridSequential or register_child()", stacklevel=3)
 
     def _collect_params_with_prefix(self, prefix: str = "") -> dict[str, Parameter]:
         """Parameters by structural name: ``features.0.weight``."""
@@ -123,7 +124,7 @@ class Block:
 
     def save_params(self, filename: str) -> None:
         """The old name of `save_parameters`, writing full names without this block's prefix."""
-        warnings.warn("save_params is deprecated. Please use save_parameters.", stacklevel=2)
+        warnings.warn("Block.save_params: deprecated, an old name; use save_parameters", stacklevel=2)
         self.collect_params().save(filename, strip_prefix=self.prefix)
 
     def load_parameters(self, filename: str, ctx: Any = None, allow_missing: bool = False,
@@ -148,15 +149,15 @@ class Block:
             for name, param in params.items():
                 if param not in present:
                     raise AssertionError(
-                        f"Parameter '{name}' is missing in file '{filename}', which contains parameters: "
-                        f"{brief(loaded)}. Set allow_missing=True to ignore missing parameters.")
+                        f"load_parameters: parameter '{name}' is missing in file '{filename}'; got {brief(loaded)}; "
+                        f"allow_missing=True leaves it as it is")
         for name, array in loaded.items():
             if name in params:
                 params[name]._load_init(array, ctx, cast_dtype, dtype_source)
             elif not ignore_extra:
                 raise AssertionError(
-                    f"Parameter '{name}' loaded from file '{filename}' is not present in ParameterDict, which contains "
-                    f"parameters {brief(params)}. Set ignore_extra=True to ignore. {NAMING_HELP}")
+                    f"load_parameters: this block has no parameter '{name}'; got it from file '{filename}', where "
+                    f"{brief(params)} are looked for; ignore_extra=True skips it. {NAMING_HELP}")
 
     def _load_full_names(self, loaded: dict, filename: str, ctx: Any, allow_missing: bool, ignore_extra: bool,
                          cast_dtype: bool, dtype_source: str) -> None:
@@ -168,7 +169,7 @@ class Block:
     def load_params(self, filename: str, ctx: Any = None, allow_missing: bool = False,
                     ignore_extra: bool = False) -> None:
         """The old name of `load_parameters`."""
-        warnings.warn("load_params is deprecated. Please use load_parameters.", stacklevel=2)
+        warnings.warn("Block.load_params: deprecated, an old name; use load_parameters", stacklevel=2)
         self.load_parameters(filename, ctx, allow_missing, ignore_extra)
 
     # -- children and hooks -----------------------------------------------------------------------------------

@@ -55,8 +55,9 @@ class HybridBlock(Block):
 
     def register_child(self, block: Block, name: str | None = None) -> None:
         if not isinstance(block, HybridBlock):
-            raise ValueError(f"Children of HybridBlock must also be HybridBlock, but {block} has type {type(block)}. "
-                             f"If you are using Sequential, please try HybridSequential instead.")
+            raise ValueError(f"{type(self).__name__}.register_child: a HybridBlock takes HybridBlocks only; got a "
+                             f"{type(block).__name__}; derive it from HybridBlock (nn.HybridSequential for "
+                             f"nn.Sequential)")
         super().register_child(block, name)
         self._clear_cached_op()
 
@@ -76,8 +77,8 @@ class HybridBlock(Block):
         clear: forget what was traced.   The others are accepted for MXNet's sake.
         """
         if active and (self._forward_hooks or self._forward_pre_hooks):
-            warnings.warn(f'"{self.name}" is being hybridized while still having forward hook/pre-hook. If it is a '
-                          f"child of a HybridBlock, the hooks run only on the trace.", stacklevel=2)
+            warnings.warn(f"{self.name}.hybridize: below another HybridBlock, a forward hook runs on the trace only, "
+                          f"not at each call; got hooks on this block; detach them first", stacklevel=2)
         if clear:
             self._clear_cached_op()
         self._active = active
@@ -248,8 +249,8 @@ class HybridBlock(Block):
         Returns the two names.  Raises RuntimeError before the first call of the hybridized block.
         """
         if not self._compiled:
-            raise RuntimeError("Please first call block.hybridize() and then run forward with this block at least once "
-                               "before calling export.")
+            raise RuntimeError(f"{type(self).__name__}.export: there is no trace to write yet; got no hybridized call; "
+                               f"call hybridize(), then the block on some input")
         trace = list(self._compiled.values())[-1].trace
         files = f"{path}-symbol.json", f"{path}-{epoch:04d}.params"
         trace.output.save(files[0], remove_amp_cast=remove_amp_cast)

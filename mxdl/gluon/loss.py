@@ -214,7 +214,7 @@ class LogisticLoss(Loss):
     def __init__(self, weight: float | None = None, batch_axis: int = 0, label_format: str = "signed", **kwargs: Any):
         super().__init__(weight, batch_axis, **kwargs)
         if label_format not in ("signed", "binary"):
-            raise ValueError(f"LogisticLoss: label_format can only be signed or binary; got {label_format!r}")
+            raise ValueError(f"LogisticLoss: label_format is 'signed' or 'binary'; got {label_format!r}")
         self._label_format = label_format
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None) -> Any:

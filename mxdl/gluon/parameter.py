@@ -85,7 +85,7 @@ class Parameter:
     @grad_req.setter
     def grad_req(self, req: str) -> None:
         if req not in GRAD_REQS:
-            raise AssertionError(f"grad_req must be one of 'write', 'add', or 'null', but got {req!r}")
+            raise AssertionError(f"Parameter {self.name!r}: grad_req is one of {', '.join(GRAD_REQS)}; got {req!r}")
         if not self._differentiable:
             req = "null"
         if req == self._grad_req:
@@ -109,8 +109,8 @@ class Parameter:
     @shape.setter
     def shape(self, shape: Sequence[int]) -> None:
         if self._shape is not None and not compatible(self._shape, shape):
-            raise AssertionError(f"Expected shape {tuple(shape)} is incompatible with given shape {self._shape}: "
-                                 f"Parameter {self.name!r}")
+            raise AssertionError(f"Parameter {self.name!r}: its shape {self._shape} cannot change; got {tuple(shape)}; "
+                                 f"only unknown dimensions (0) can be filled in")
         self._shape = tuple(shape)
 
     @property
@@ -133,8 +133,8 @@ class Parameter:
         Raises ValueError where the shape is not known and may not be deferred.
         """
         if self._data is not None and not force_reinit:
-            warnings.warn(f"Parameter {self.name!r} is already initialized, ignoring. "
-                          f"Set force_reinit=True to re-initialize.", stacklevel=2)
+            warnings.warn(f"Parameter {self.name!r}: initialized before and left as it is; force_reinit=True draws it "
+                          f"anew", stacklevel=2)
             return
         self._data = self._grad = None
         default_init = initializer.Uniform() if default_init is None else default_init
@@ -144,8 +144,8 @@ class Parameter:
             self._finish_deferred_init()
         elif not self.allow_deferred_init:
             self._deferred = None
-            raise ValueError(f"Cannot initialize Parameter {self.name!r} because it has invalid shape: "
-                             f"{self._shape}. Give the missing dimensions")
+            raise ValueError(f"Parameter {self.name!r}: only a whole shape can be initialized; got {self._shape}; give "
+                             f"the missing dimensions, or allow_deferred_init=True")
 
     def _finish_deferred_init(self) -> None:
         """Make what was deferred; the shape must be known now."""
@@ -184,14 +184,13 @@ class Parameter:
         if cast_dtype and dtype_source not in ("current", "saved"):
             raise AssertionError(f"dtype_source must be 'current' or 'saved'; got {dtype_source!r}")
         if self._shape is not None and not compatible(self._shape, data.shape):
-            raise AssertionError(f"Failed loading Parameter {self.name!r} from saved params: shape incompatible "
-                                 f"expected {self._shape} vs saved {data.shape}")
+            raise AssertionError(f"load: the shape of parameter {self.name!r} is {self._shape}; got {data.shape}; read "
+                                 f"a file of the same architecture")
         if dtype_name(self._dtype) != dtype_name(data.dtype):
             if not cast_dtype:
                 raise AssertionError(
-                    f"Failed loading Parameter {self.name!r} from saved params: dtype incompatible expected "
-                    f"{dtype_name(self._dtype)} vs saved {dtype_name(data.dtype)}. "
-                    f"Set cast_dtype=True to cast the dtype of saved params.")
+                    f"load: the dtype of parameter {self.name!r} is {dtype_name(self._dtype)}; got "
+                    f"{dtype_name(data.dtype)}; cast_dtype=True converts it")
             if dtype_source == "current":
                 data = data.astype(self._dtype)
             else:
@@ -200,14 +199,14 @@ class Parameter:
         wanted = None if ctx is None else contexts_of(ctx)
         if self._data is not None:
             if wanted is not None and set(wanted) != set(self.list_ctx()):
-                raise AssertionError(f"Failed to load Parameter {self.name!r} on {wanted} because it was previous "
-                                     f"initialized on {self.list_ctx()}.")
+                raise AssertionError(f"load: parameter {self.name!r} lives on {self.list_ctx()}; got ctx={wanted}; "
+                                     f"leave ctx out, or call reset_ctx() first")
             self.set_data(data)
             return
         if self._deferred is not None:
             if wanted is not None and set(wanted) != set(self._deferred.contexts):
-                raise AssertionError(f"Failed to load Parameter {self.name!r} on {wanted} because it was previous "
-                                     f"initialized on {self._deferred.contexts}.")
+                raise AssertionError(f"load: parameter {self.name!r} is to live on {self._deferred.contexts}; got "
+                                     f"ctx={wanted}; leave ctx out, or call reset_ctx() first")
             wanted = self._deferred.contexts
             self._deferred = None
         self._make_arrays(data, wanted or [cpu()])
@@ -238,7 +237,7 @@ class Parameter:
         if self._data is None:
             if self._deferred is not None:
                 return self._deferred.contexts
-            raise RuntimeError(f"Parameter {self.name!r} has not been initialized")
+            raise RuntimeError(f"Parameter {self.name!r}: not initialized, so on no context; call initialize()")
         return list(self._by_context)
 
     def row_sparse_data(self, row_id: NDArray) -> NDArray:
@@ -252,7 +251,8 @@ class Parameter:
         self.shape = data.shape
         if self._data is None:
             if self._deferred is None:
-                raise AssertionError(f"Parameter {self.name!r} has not been initialized")
+                raise AssertionError(f"Parameter {self.name!r}: not initialized, so without data to set; call "
+                                     f"initialize() first")
             self._deferred = self._deferred._replace(data=as_array(data, self._dtype))
             return
         for x in self._data:
@@ -273,7 +273,8 @@ class Parameter:
         elif self._deferred is not None:
             self._deferred = self._deferred._replace(contexts=contexts)
         else:
-            raise ValueError(f"Cannot reset context for Parameter {self.name!r} because it has not been initialized.")
+            raise ValueError(f"Parameter {self.name!r}: not initialized, so there is nothing to move; give ctx to "
+                             f"initialize()")
 
     def cast(self, dtype: Any) -> None:
         """Convert the data and the gradient to another dtype."""
@@ -298,8 +299,8 @@ class Parameter:
             ctx = current_context()
         index = self._by_context.get(ctx)
         if index is None:
-            raise RuntimeError(f"Parameter {self.name!r} was not initialized on context {ctx}. "
-                               f"It was only initialized on {self.list_ctx()}.")
+            raise RuntimeError(f"Parameter {self.name!r}: lives on {self.list_ctx()}; got ctx={ctx}; pass that context "
+                               f"to initialize() or reset_ctx()")
         return arrays[index]
 
     def _all(self, arrays: list[NDArray] | None) -> list[NDArray]:
@@ -310,16 +311,16 @@ class Parameter:
     def _raise_uninitialized(self) -> None:
         if self._deferred is not None:
             raise DeferredInitializationError(
-                f"Parameter {self.name!r} has not been initialized yet because initialization was deferred: its shape "
-                f"{self._shape} is not known. Pass one batch of data through the network first, or give in_units, "
-                f"in_channels, etc. to the layers.")
+                f"Parameter {self.name!r}: initialization waits for the first call, since shape {self._shape} is not "
+                f"known; run the block on data once, or give in_units, in_channels, etc. to its layers")
         raise RuntimeError(
-            f"Parameter {self.name!r} has not been initialized. Call initialize() on the block; get parameters for a "
-            f"Trainer from Block.collect_params(), not Block.params, which leaves out the children's.")
+            f"Parameter {self.name!r}: not initialized, so without data; call initialize() on its block (a Trainer "
+            f"takes collect_params(); params holds the block's own only)")
 
     def _refuse_without_gradient(self) -> None:
         if self._grad_req == "null":
-            raise RuntimeError(f"Cannot get gradient array for Parameter {self.name!r} because grad_req='null'")
+            raise RuntimeError(f"Parameter {self.name!r}: keeps no gradient; got grad_req='null'; set grad_req to "
+                               f"'write' or 'add'")
 
 
 @contextlib.contextmanager

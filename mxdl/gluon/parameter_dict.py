@@ -86,8 +86,8 @@ class ParameterDict:
         elif key == "dtype" and dtype_name(wanted) == dtype_name(present):
             pass
         elif wanted is not None and wanted != present:
-            raise AssertionError(f"Cannot retrieve Parameter {param.name!r} because desired attribute does not match "
-                                 f"with stored for attribute {key!r}: desired '{wanted}' vs stored '{present}'.")
+            raise AssertionError(f"ParameterDict.get: Parameter {param.name!r} was made with {key}={present}; got "
+                                 f"{key}={wanted}; ask for another name, or for the same {key}")
 
     def get_constant(self, name: str, value: Any = None) -> Constant:
         """The constant `prefix + name`; made from `value` if there is none, else checked against it."""
@@ -95,21 +95,23 @@ class ParameterDict:
         param = self._find(name)
         if param is None:
             if value is None:
-                raise KeyError(f"No constant named {name!r}. Please specify value if you want to create a new "
-                               f"constant.")
+                raise KeyError(f"ParameterDict.get_constant: there is no {name!r} yet; got value=None; give the value "
+                               f"to make it")
             param = self._params[name] = Constant(name, value)
         elif not isinstance(param, Constant):
-            raise AssertionError(f"Parameter {name!r} already exists but it is not a constant.")
+            raise AssertionError(f"ParameterDict.get_constant: {name!r} names a trained Parameter; got a request for a "
+                                 f"Constant; use another name, or get()")
         elif value is not None and (as_array(value, param.dtype).asnumpy() != param.value.asnumpy()).any():
-            raise AssertionError(f"Constant {name!r} already exists but it's value doesn't match new value")
+            raise AssertionError(f"ParameterDict.get_constant: {name!r} holds another value; got {value}; leave value "
+                                 f"out, or use another name")
         return param
 
     def update(self, other: ParameterDict | Mapping[str, Parameter]) -> None:
         """Take all parameters of `other`.  Raises AssertionError where another one has the same name."""
         for name, param in other.items():
             if self._params.get(name, param) is not param:
-                raise AssertionError(f"Cannot update self with other because they have different Parameters with the "
-                                     f"same name {name!r}")
+                raise AssertionError(f"ParameterDict.update: two Parameters are called {name!r}; got {param} beside "
+                                     f"{self._params[name]}; give the blocks other prefixes")
         self._params.update(other.items())
 
     # -- all at once ------------------------------------------------------------------------------------------
@@ -153,9 +155,9 @@ class ParameterDict:
         arrays = {}
         for param in self.values():
             if not param.name.startswith(strip_prefix):
-                raise ValueError(f"Prefix {strip_prefix!r} is to be striped before saving, but Parameter's name "
-                                 f"{param.name!r} does not start with {strip_prefix!r}: is it shared from another "
-                                 f"block, or made outside name_scope()? {NAMING_HELP}")
+                raise ValueError(f"ParameterDict.save: a name does not start with strip_prefix={strip_prefix!r}; got "
+                                 f"{param.name!r}; is it shared from another block, or made outside name_scope()? "
+                                 f"{NAMING_HELP}")
             arrays[param.name[len(strip_prefix):]] = param._reduce()
         ndarray.save(filename, arrays)
 
@@ -175,28 +177,27 @@ class ParameterDict:
         Raises AssertionError for parameters that are missing (unless allow_missing) and for names that are not
         known (unless ignore_extra).
         """
-        where = "" if filename is None else f"in file '{filename}'"
+        where = "the arrays given" if filename is None else f"file '{filename}'"
         for name in self.keys():
             if not name.startswith(restore_prefix):
-                raise AssertionError(f"restore_prefix is {restore_prefix!r} but Parameters name {name!r} does not "
-                                     f"start with {restore_prefix!r}. {NAMING_HELP}")
+                raise AssertionError(f"ParameterDict.load: a name here does not start with "
+                                     f"restore_prefix={restore_prefix!r}; got {name!r}; {NAMING_HELP}")
         arrays = {restore_prefix + name.removeprefix("arg:").removeprefix("aux:"): array
                   for name, array in param_dict.items()}
         if not allow_missing:
             for name in self.keys():
                 if name not in arrays:
                     raise AssertionError(
-                        f"Parameter {name.removeprefix(restore_prefix)!r} is missing {where}, which contains "
-                        f"parameters: {brief(n.removeprefix(restore_prefix) for n in arrays)}. Please make sure "
-                        f"source and target networks have the same prefix. {NAMING_HELP}")
+                        f"load: parameter {name.removeprefix(restore_prefix)!r} is missing in {where}; got "
+                        f"{brief(n.removeprefix(restore_prefix) for n in arrays)}; do the prefixes differ? "
+                        f"allow_missing=True leaves it as it is. {NAMING_HELP}")
         for name, array in arrays.items():
             if name in self._params:
                 self._params[name]._load_init(array, ctx, cast_dtype, dtype_source)
             elif not ignore_extra:
                 raise AssertionError(
-                    f"Parameter {name.removeprefix(restore_prefix)!r} loaded from {where or 'the given arrays'} is "
-                    f"not present in ParameterDict, choices are: {brief(self.keys())}. Set ignore_extra to True to "
-                    f"ignore. {NAMING_HELP}")
+                    f"load: there is no parameter {name.removeprefix(restore_prefix)!r}; got it from {where}, while "
+                    f"{brief(self.keys())} are looked for; ignore_extra=True skips it. {NAMING_HELP}")
 
 
 def brief(names: Any, most: int = 10) -> str:

@@ -26,7 +26,7 @@ def flatten(value: Any, where: str = "input") -> tuple[list, Format]:
     if value is None:
         return [], None
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"HybridBlock: {where} must be a (nested) list of Symbol or NDArray, None among them; got "
+        raise ValueError(f"HybridBlock: {where} is made of NDArrays or Symbols, None, and nested lists of them; got "
                          f"{value!r} of type {type(value).__name__}; pass what does not change at construction")
     flat: list = []
     formats: list = []
@@ -62,5 +62,5 @@ def first_array(args: Sequence) -> NDArray | Symbol:
                 return first_array(arg)
             except ValueError:
                 continue
-    raise ValueError(f"HybridBlock: there must be one NDArray or one Symbol in the input; got types "
-                     f"{[type(arg).__name__ for arg in args]}; check the type of the args")
+    raise ValueError(f"HybridBlock: called without any NDArray or Symbol; got arguments of types "
+                     f"{[type(arg).__name__ for arg in args]}; convert the data with mx.nd.array")

@@ -23,7 +23,8 @@ def print_summary(block: Block, *inputs: Any) -> None:
 
     def note(layer: Block) -> None:
         if isinstance(layer, HybridBlock) and layer._active:
-            raise AssertionError(f'"{layer.name}" must not be hybridized to print summary.')
+            raise AssertionError(f"Block.summary: a hybridized block runs as one graph and cannot print its layers; "
+                                 f"got {layer.name}; call hybridize(False) first")
         if type(layer).__name__ in ("Sequential", "HybridSequential"):
             return
 
@@ -52,12 +53,12 @@ def _print_table(rows: list[tuple[str, Any, int]], met: list[Parameter]) -> None
     trainable = sum(size(p) for p in met if p.grad_req != "null")
     unique = sum(map(size, set(met)))
     print("=" * _WIDTH)
-    print("Parameters in forward computation graph, duplicate included")
+    print("Parameters, counted at each layer that uses them")
     print(f"   Total params: {total}")
     print(f"   Trainable params: {trainable}")
     print(f"   Non-trainable params: {total - trainable}")
-    print(f"Shared params in forward computation graph: {total - unique}")
-    print(f"Unique parameters in model: {unique}")
+    print(f"   Counted twice (shared): {total - unique}")
+    print(f"   Distinct params: {unique}")
     print("-" * _WIDTH)
 
 

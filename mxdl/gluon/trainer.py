@@ -42,8 +42,8 @@ class Trainer:
         by_index = dict(enumerate(self._params))
         if isinstance(optimizer, opt.Optimizer):
             if optimizer_params:
-                raise AssertionError("optimizer_params must be None if optimizer is an instance of Optimizer instead "
-                                     "of str")
+                raise AssertionError(f"Trainer: an Optimizer object brings its settings along; got optimizer_params="
+                                     f"{optimizer_params} as well; set them on the object, or give its name")
             optimizer.param_dict = by_index
             self._optimizer = optimizer
         else:
@@ -90,15 +90,16 @@ class Trainer:
 
     def _refuse_on_store(self, what: str) -> None:
         if self._store is not None and self._store.updates:
-            raise AssertionError(f"{what}() when parameters are updated on kvstore is not supported. Try setting "
-                                 f"`update_on_kvstore` to False when creating trainer.")
+            raise AssertionError(f"Trainer.{what}: the kvstore runs the optimizer, so the halves of a step cannot be "
+                                 f"called apart; got update_on_kvstore=True; make the Trainer with "
+                                 f"update_on_kvstore=False")
 
     def _check_and_rescale_grad(self, scale: float) -> None:
         if self._store is not None and self._store.updates and self._store.is_distributed \
                 and scale != self._optimizer.rescale_grad:
-            raise UserWarning("Possible change in the `batch_size` from previous `step` detected. Optimizer gradient "
-                              "normalizing factor will not change w.r.t new batch_size when "
-                              "update_on_kvstore=True and when distributed kvstore is used.")
+            raise UserWarning(f"Trainer.step: the servers hold the optimizer and keep the scale of the first step, "
+                              f"{self._optimizer.rescale_grad:g}; got {scale:g}; keep batch_size the same, or use "
+                              f"update_on_kvstore=False")
         self._optimizer.rescale_grad = scale
 
     def _trained(self) -> list[tuple[int, Parameter]]:
@@ -131,11 +132,9 @@ class Trainer:
                 fresh.append((i, param))
             elif not ignore_stale_grad:
                 raise UserWarning(
-                    f"Gradient of Parameter `{param.name}` on context {stale[0].ctx} has not been updated by backward "
-                    f"since last `step`. This could mean a bug in your model that made it only use a subset of the "
-                    f"Parameters (Blocks) for this iteration. If you are intentionally only using a subset, call step "
-                    f"with ignore_stale_grad=True to suppress this warning and skip updating of Parameters with stale "
-                    f"gradient")
+                    f"Trainer.step: no backward() reached Parameter {param.name!r}; got an old gradient on "
+                    f"{stale[0].ctx}; if the loss is not meant to depend on it, ignore_stale_grad=True leaves such "
+                    f"parameters as they are")
         return fresh
 
     # -- the store --------------------------------------------------------------------------------------------
@@ -144,9 +143,8 @@ class Trainer:
         for param in self._params:
             here = param.list_ctx()
             if contexts is not None and contexts != here:
-                raise AssertionError(f"All Parameters must be initialized on the same set of contexts, but Parameter "
-                                     f"{param.name!r} is initialized on {here} while previous Parameters are "
-                                     f"initialized on {contexts}.")
+                raise AssertionError(f"Trainer: its parameters live on different contexts; got {param.name!r} on "
+                                     f"{here}, those before it on {contexts}; move them with reset_ctx()")
             contexts = here
         return contexts or []
 
@@ -191,9 +189,11 @@ def _parameters(params: Any) -> list[Parameter]:
     if isinstance(params, (Mapping, ParameterDict)):
         params = list(params.values())
     if not isinstance(params, Iterable):
-        raise ValueError(f"First argument must be a list or dict of Parameters, got {type(params)}.")
+        raise ValueError(f"Trainer: params holds Parameters, in a list or by name; got {type(params).__name__}; pass "
+                         f"net.collect_params()")
     params = list(params)
     for param in params:
         if not isinstance(param, Parameter):
-            raise ValueError(f"First argument must be a list or dict of Parameters, got list of {type(param)}.")
+            raise ValueError(f"Trainer: params holds Parameters only; got an object of type {type(param).__name__}; "
+                             f"pass net.collect_params()")
     return list(dict.fromkeys(params))

@@ -21,18 +21,17 @@ from .hooks import HookHandle as HookHandle
 
 
 def split_data(data: NDArray, num_slice: int, batch_axis: int = 0, even_split: bool = True) -> list[NDArray]:
-    """`data` in `num_slice` slices along `batch_axis`.
+    """`data` cut along `batch_axis` into `num_slice` parts, as even as can be.
 
     Raises ValueError where it is too short, or (even_split) does not divide evenly.
     """
     size = data.shape[batch_axis]
     if even_split and size % num_slice:
-        raise ValueError(f"data with shape {data.shape} cannot be evenly split into {num_slice} slices along axis "
-                         f"{batch_axis}. Use a batch size that's multiple of {num_slice} or set even_split=False to "
-                         f"allow uneven partitioning of data.")
+        raise ValueError(f"split_data: axis {batch_axis} does not divide into {num_slice} equal slices; got shape "
+                         f"{data.shape}; make its length a multiple of {num_slice}, or pass even_split=False")
     if size < num_slice:
-        raise ValueError(f"Too many slices for data with shape {data.shape}: got num_slice={num_slice} and "
-                         f"batch_axis={batch_axis}")
+        raise ValueError(f"split_data: axis {batch_axis} is shorter than the number of slices; got shape {data.shape} "
+                         f"and num_slice={num_slice}; give a larger batch")
     bounds = [size * i // num_slice for i in range(num_slice + 1)]
     return [ndarray.slice_axis(data, axis=batch_axis, begin=begin, end=end)
             for begin, end in zip(bounds, bounds[1:], strict=False)]
@@ -97,7 +96,7 @@ def download(url: str, path: str | None = None, overwrite: bool = False, sha1_ha
     path: a file or a folder; default the current folder.   Raises OSError after `retries` further attempts.
     """
     if retries < 0:
-        raise AssertionError(f"Number of retries should be at least 0; got {retries}")
+        raise AssertionError(f"download: retries is 0 or more; got {retries}")
     target = _target(url, path)
     if target.exists() and not overwrite and (sha1_hash is None or check_sha1(str(target), sha1_hash)):
         return str(target)

@@ -37,7 +37,7 @@ class NDArrayIter(DataIter):
         self.label = _named(label, label_name, "label") if label is not None else []
         lengths = {name: array.shape[0] for name, array in self.data + self.label}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"NDArrayIter: arrays must have the same length; got {lengths}")
+            raise ValueError(f"NDArrayIter: its arrays are not of one length; got {lengths}")
         self.num_data = next(iter(lengths.values()))
         self.idx = np.arange(self.num_data)
         self._order = self.idx.copy()

@@ -267,7 +267,7 @@ class Module(BaseModule):
                        optimizer_params: Any = OPTIMIZER_SETTINGS, force_init: bool = False) -> None:
         """Choose how parameters are updated.  rescale_grad is one over the batch size unless given."""
         if self.optimizer_initialized and not force_init:
-            self.logger.warning("optimizer already initialized, ignoring...")
+            self.logger.warning("Module.init_optimizer: there is one, which stays; force_init=True replaces it")
             return
         group = self._bound("init_optimizer")
         self._updates = Updates(self._param_names, len(self._context), group.batch_size, kvstore, optimizer,

@@ -67,9 +67,9 @@ def test_a_parameter_assigned_by_hand_is_collected():
 
 def test_attributes_keep_their_kind():
     net = Net()
-    with pytest.raises(TypeError, match="Changing attribute type for first"):
+    with pytest.raises(TypeError, match=r"first: holds a \w+ and keeps that kind"):
         net.first = 3
-    with pytest.raises(AssertionError, match="Overriding Parameter attribute scale"):
+    with pytest.raises(AssertionError, match="scale: a Parameter is in place"):
         net.scale = gluon.Parameter("other", shape=(1,))
     replacement = nn.Dense(7)
     net.first = replacement
@@ -81,12 +81,12 @@ def test_blocks_in_lists_are_not_seen_and_a_warning_says_so():
         def __init__(self):
             super().__init__()
             self.layers = [nn.Dense(1)]
-    with pytest.warns(UserWarning, match="Listed.layers.* unregistered container"):
+    with pytest.warns(UserWarning, match="Listed.layers: .* are not children"):
         assert len(Listed().collect_params()) == 0
 
 
 def test_hybrid_blocks_take_hybrid_children_only():
-    with pytest.raises(ValueError, match="must also be HybridBlock"):
+    with pytest.raises(ValueError, match="takes HybridBlocks only"):
         nn.HybridSequential().add(nn.Lambda("relu"))
 
 
@@ -127,12 +127,12 @@ def test_missing_and_extra_parameters_are_named(tmp_path):
     net.initialize()
     with pytest.raises(AssertionError, match="'scale' is missing in file"):
         net.load_parameters(file)
-    with pytest.raises(AssertionError, match="'third.weight' loaded from file"):
+    with pytest.raises(AssertionError, match="no parameter 'third.weight'; got it from file"):
         net.load_parameters(file, allow_missing=True)
     net.load_parameters(file, allow_missing=True, ignore_extra=True)
     assert net.first.weight.data().asnumpy().all()
     nd.save(file, {"first.weight": nd.ones((4, 5))})
-    with pytest.raises(AssertionError, match=r"dense0_weight.* expected \(3, 5\) vs saved \(4, 5\)"):
+    with pytest.raises(AssertionError, match=r"dense0_weight.* is \(3, 5\); got \(4, 5\)"):
         net.load_parameters(file, allow_missing=True)
 
 
@@ -205,9 +205,9 @@ def test_summary_counts_shared_parameters_once(capsys):
     assert rows[0] == ["Conv2D-1", "(2,", "4,", "6,", "6)", "112"]
     assert ["Total", "params:", "168"] in lines
     assert ["Non-trainable", "params:", "8"] in lines
-    assert ["Shared", "params", "in", "forward", "computation", "graph:", "20"] in lines
+    assert ["Counted", "twice", "(shared):", "20"] in lines
     net.hybridize()
-    with pytest.raises(AssertionError, match="must not be hybridized"):
+    with pytest.raises(AssertionError, match="print its layers"):
         net.summary(nd.ones((2, 3, 8, 8)))
     assert not net[0]._forward_hooks, "hooks come off after an error too"
 

@@ -250,7 +250,7 @@ def test_what_is_no_array_is_refused():
     net.hybridize()
     with pytest.raises(ValueError, match="nested"):
         net(data(2, 2), [3, (data(2, 2), data(2, 2))])
-    with pytest.raises(ValueError, match="one NDArray or one Symbol"):
+    with pytest.raises(ValueError, match="without any NDArray or Symbol"):
         nn.Dense(2)(np.ones((2, 2)))
 
 

@@ -113,8 +113,8 @@ def test_lambda_takes_names_and_functions():
 
 @pytest.mark.parametrize("make, message", [
     (lambda: nn.Conv2D(3, 3, layout="NCW"), "'NCHW' and 'NHWC'"),
-    (lambda: nn.Conv2D(3, (3, 3, 3)), "kernel_size must be a number or a list of 2 ints"),
-    (lambda: nn.MaxPool2D((2, 2, 2)), "pool_size must be"),
+    (lambda: nn.Conv2D(3, (3, 3, 3)), "kernel_size: takes one int for all axes, or 2 ints; got"),
+    (lambda: nn.MaxPool2D((2, 2, 2)), "pool_size: takes"),
     (lambda: nn.LeakyReLU(-1), "must not be negative"),
     (lambda: nn.ReflectionPad2D((1, 1)), "one length or 8")])
 def test_wrong_arguments(make, message):

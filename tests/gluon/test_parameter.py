@@ -20,14 +20,14 @@ def test_one_array_and_gradient_a_context():
     np.testing.assert_array_equal(param.data(mx.cpu(0)).asnumpy(), param.data(mx.cpu(1)).asnumpy())
     assert [g.shape for g in param.list_grad()] == [(2, 3), (2, 3)]
     assert param.grad(mx.cpu(1)).ctx == mx.cpu(1)
-    with pytest.raises(RuntimeError, match="not initialized on context cpu.2."):
+    with pytest.raises(RuntimeError, match=r"got ctx=cpu\(2\)"):
         param.data(mx.cpu(2))
 
 
 def test_reading_too_early_says_what_to_do():
     param = gluon.Parameter("w", shape=(2, 0), allow_deferred_init=True)
     for read in (param.data, param.list_data, param.grad, param.list_ctx):
-        with pytest.raises(RuntimeError, match="'w' has not been initialized"):
+        with pytest.raises(RuntimeError, match="'w': not initialized"):
             read()
     param.initialize()
     with pytest.raises(DeferredInitializationError, match=r"shape \(2, 0\) is not known"):
@@ -39,20 +39,20 @@ def test_reading_too_early_says_what_to_do():
 
 
 def test_an_unknown_shape_that_may_not_wait_is_an_error():
-    with pytest.raises(ValueError, match="invalid shape"):
+    with pytest.raises(ValueError, match="only a whole shape"):
         gluon.Parameter("w", shape=(2, 0)).initialize()
 
 
 def test_shapes_only_become_better_known():
     param = gluon.Parameter("w", shape=(0, 3), allow_deferred_init=True)
     param.shape = (4, 3)
-    with pytest.raises(AssertionError, match=r"\(4, 5\) is incompatible with given shape \(4, 3\)"):
+    with pytest.raises(AssertionError, match=r"\(4, 3\) cannot change; got \(4, 5\)"):
         param.shape = (4, 5)
 
 
 def test_initializing_again_warns_unless_forced():
     param = made()
-    with pytest.warns(UserWarning, match="already initialized"):
+    with pytest.warns(UserWarning, match="initialized before"):
         param.initialize(init=mx.init.Zero())
     assert param.data().asnumpy().all()
     param.initialize(init=mx.init.Zero(), force_reinit=True)
@@ -79,13 +79,13 @@ def test_gradients_are_written_added_or_absent():
     param.grad_req = "null"
     with pytest.raises(RuntimeError, match="grad_req='null'"):
         param.grad()
-    with pytest.raises(AssertionError, match="'write', 'add', or 'null'"):
+    with pytest.raises(AssertionError, match="one of write, add, null"):
         param.grad_req = "twice"
 
 
 def test_set_data_before_and_after_initialization():
     param = gluon.Parameter("w", shape=(0, 2), allow_deferred_init=True)
-    with pytest.raises(AssertionError, match="has not been initialized"):
+    with pytest.raises(AssertionError, match="'.*': not initialized"):
         param.set_data(nd.ones((3, 2)))
     param.initialize(ctx=[mx.cpu(0), mx.cpu(1)])
     param.set_data(nd.ones((3, 2)) * 5)
@@ -94,7 +94,7 @@ def test_set_data_before_and_after_initialization():
     array = param.data(mx.cpu(1))
     param.set_data(nd.ones((3, 2)))
     assert array.asnumpy().tolist() == [[1, 1]] * 3, "arrays that were handed out see the new value"
-    with pytest.raises(AssertionError, match="incompatible"):
+    with pytest.raises(AssertionError, match="cannot change"):
         param.set_data(nd.ones((4, 2)))
 
 
@@ -137,13 +137,13 @@ def test_a_dictionary_makes_finds_and_checks():
     params = gluon.ParameterDict("net_")
     w = params.get("w", shape=(2, 0), allow_deferred_init=True)
     assert w.name == "net_w" and params.get("w", shape=(2, 3)) is w and w.shape == (2, 3)
-    with pytest.raises(AssertionError, match="attribute 'shape': desired '.3, 3.' vs stored '.2, 3.'"):
+    with pytest.raises(AssertionError, match=r"shape=\(2, 3\); got shape=\(3, 3\)"):
         params.get("w", shape=(3, 3))
-    with pytest.raises(AssertionError, match="attribute 'dtype'"):
+    with pytest.raises(AssertionError, match="got dtype="):
         params.get("w", dtype="float64")
     c = params.get_constant("c", [1, 2])
     assert params.get_constant("c") is c is params.get_constant("c", [1, 2])
-    with pytest.raises(AssertionError, match="match new value"):
+    with pytest.raises(AssertionError, match="holds another value"):
         params.get_constant("c", [1, 3])
     with pytest.raises(KeyError, match="net_d"):
         params.get_constant("d")
@@ -157,7 +157,7 @@ def test_shared_dictionaries_share_by_full_name():
     assert gluon.ParameterDict("other_", shared=first).get("w") is not w
     other = gluon.ParameterDict("net_")
     other.get("w")
-    with pytest.raises(AssertionError, match="different Parameters with the same name 'net_w'"):
+    with pytest.raises(AssertionError, match="two Parameters are called 'net_w'"):
         first.update(other)
 
 
@@ -168,19 +168,19 @@ def test_saving_with_prefixes(tmp_path):
     params.initialize()
     params.save(file, strip_prefix="net_")
     assert list(nd.load(file)) == ["w"]
-    with pytest.raises(ValueError, match="'xx' is to be striped"):
+    with pytest.raises(ValueError, match="does not start with strip_prefix='xx'"):
         params.save(file, strip_prefix="xx")
     loaded = gluon.ParameterDict("net_")
     loaded.get("w", shape=(2,))
     loaded.load(file, restore_prefix="net_")
     assert loaded["net_w"].data().asnumpy().tolist() == [1, 1]
-    with pytest.raises(AssertionError, match="'net_w' is missing in file .*'w'"):
+    with pytest.raises(AssertionError, match="'net_w' is missing in file .*got 'w'"):
         loaded.load(file)
     loaded.get("v", shape=(1,))
     with pytest.raises(AssertionError, match="'v' is missing"):
         loaded.load(file, restore_prefix="net_")
     empty = gluon.ParameterDict("net_")
-    with pytest.raises(AssertionError, match="'w' loaded from .* is not present"):
+    with pytest.raises(AssertionError, match="no parameter 'w'; got it from"):
         empty.load(file, restore_prefix="net_")
     empty.load(file, restore_prefix="net_", ignore_extra=True)
 
@@ -191,7 +191,7 @@ def test_files_of_another_dtype(source, dtype, tmp_path):
     nd.save(file, {"w": nd.ones((2,))})
     params = gluon.ParameterDict()
     params.get("w", shape=(2,), dtype="float16")
-    with pytest.raises(AssertionError, match="dtype incompatible expected float16 vs saved float32"):
+    with pytest.raises(AssertionError, match="is float16; got float32; cast_dtype=True"):
         params.load(file)
     params.load(file, cast_dtype=True, dtype_source=source)
     assert params["w"].data().dtype == dtype

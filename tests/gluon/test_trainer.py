@@ -96,7 +96,7 @@ def test_reducing_and_updating_apart():
     assert net.weight.data(contexts[1]).asnumpy().tolist() == [[0, 0]]
     on_store = gluon.Trainer(net.collect_params(), "sgd", update_on_kvstore=True)
     for call in (on_store.allreduce_grads, lambda: on_store.update(1)):
-        with pytest.raises(AssertionError, match="updated on kvstore"):
+        with pytest.raises(AssertionError, match="got update_on_kvstore=True"):
             call()
 
 
@@ -164,16 +164,16 @@ def test_frozen_parameters_stay():
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match="list or dict of Parameters"):
+    with pytest.raises(ValueError, match="in a list or by name; got"):
         gluon.Trainer(3, "sgd")
-    with pytest.raises(ValueError, match="list of <class 'int'>"):
+    with pytest.raises(ValueError, match="got an object of type int"):
         gluon.Trainer([1], "sgd")
-    with pytest.raises(AssertionError, match="optimizer_params must be None"):
+    with pytest.raises(AssertionError, match="brings its settings along; got optimizer_params="):
         gluon.Trainer(dense().collect_params(), mx.optimizer.SGD(), {"learning_rate": 1})
     with pytest.raises(ValueError, match="update_on_kvstore=True needs a kvstore"):
         net = dense()
         backward(net, nd.array(XOR))
         gluon.Trainer(net.collect_params(), "sgd", update_on_kvstore=True).step(1)
     mixed = [*dense([mx.cpu(0)]).collect_params().values(), *dense([mx.cpu(1)]).collect_params().values()]
-    with pytest.raises(AssertionError, match="same set of contexts"):
+    with pytest.raises(AssertionError, match="live on different contexts"):
         gluon.Trainer(mixed, "sgd").step(1)

@@ -91,7 +91,7 @@ def test_names_and_descriptions():
 
 
 @pytest.mark.parametrize("call, error, message", [
-    (lambda: NDArrayIter(DATA, LABEL[:3], 2), ValueError, "same length"),
+    (lambda: NDArrayIter(DATA, LABEL[:3], 2), ValueError, "not of one length"),
     (lambda: NDArrayIter("x", LABEL, 2), TypeError, "got str"),
     (lambda: NDArrayIter(DATA, LABEL, 2, last_batch_handle="x"), ValueError, "last_batch_handle"),
     (lambda: NDArrayIter([], LABEL, 2), ValueError, "at least one"),

@@ -54,11 +54,11 @@ class VariationalDropoutCell(ModifierCell):
 
     def __init__(self, base_cell: Any, drop_inputs: float = 0.0, drop_states: float = 0.0, drop_outputs: float = 0.0):
         if drop_states and isinstance(base_cell, BidirectionalCell):
-            raise AssertionError("BidirectionalCell doesn't support variational state dropout. Please add "
-                                 "VariationalDropoutCell to the cells underneath instead.")
+            raise AssertionError("VariationalDropoutCell: drop_states has no single state to act on; got a "
+                                 "BidirectionalCell; wrap the two cells in it")
         if drop_states and isinstance(base_cell, SequentialRNNCell):
-            raise AssertionError("SequentialRNNCell doesn't support variational state dropout. Please add "
-                                 "VariationalDropoutCell to the cells underneath instead.")
+            raise AssertionError("VariationalDropoutCell: drop_states has no single state to act on; got a "
+                                 "SequentialRNNCell; wrap the cells of the stack")
         super().__init__(base_cell)
         self.drop_inputs, self.drop_states, self.drop_outputs = drop_inputs, drop_states, drop_outputs
 

@@ -57,8 +57,8 @@ class DataLoader:
         if batch_sampler is None:
             self._batch_sampler = _batches(dataset, batch_size, shuffle, sampler, last_batch)
         elif batch_size is not None or shuffle or sampler is not None or last_batch is not None:
-            raise ValueError("DataLoader: batch_sampler takes the place of batch_size, shuffle, sampler and "
-                             "last_batch; got both")
+            raise ValueError("DataLoader: batch_sampler decides alone which samples make a batch; got it together with "
+                             "one of batch_size, shuffle, sampler, last_batch; leave those out")
         self._batchify_fn = batchify_fn or default_batchify_fn
         self._num_workers = max(0, num_workers)
         self._prefetch = max(1, 2 * self._num_workers if prefetch is None else prefetch)

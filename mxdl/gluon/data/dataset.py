@@ -72,7 +72,7 @@ class ArrayDataset(Dataset):
             raise ValueError("ArrayDataset: needs at least one array")
         lengths = [len(data) for data in args]
         if len(set(lengths)) > 1:
-            raise ValueError(f"ArrayDataset: all arrays must have the same length; got {lengths}")
+            raise ValueError(f"ArrayDataset: its arrays are not of one length; got {lengths}")
         self._length = lengths[0]
         # a vector's entries are numbers: labels, mostly
         self._data = [data.asnumpy() if isinstance(data, NDArray) and data.ndim == 1 else data for data in args]

@@ -51,8 +51,8 @@ class Sequential(_Stack, Block):
 
     def hybridize(self, active: bool = True, **kwargs: Any) -> None:
         if self._children and all(isinstance(c, HybridBlock) for c in self._children.values()):
-            warnings.warn(f"All children of this Sequential layer '{self.prefix}' are HybridBlocks. Consider using "
-                          f"HybridSequential for the best performance.", stacklevel=2)
+            warnings.warn(f"{self.name}.hybridize: a Sequential runs its children one at a time, each as a graph of "
+                          f"its own; use HybridSequential to run them as one", stacklevel=2)
         super().hybridize(active, **kwargs)
 
 

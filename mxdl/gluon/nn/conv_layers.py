@@ -19,7 +19,7 @@ def spread(value: int | Sequence[int], dimensions: int, what: str) -> tuple[int,
     if isinstance(value, int):
         return (value,) * dimensions
     if len(value) != dimensions:
-        raise AssertionError(f"{what} must be a number or a list of {dimensions} ints; got {value!r}")
+        raise AssertionError(f"{what}: takes one int for all axes, or {dimensions} ints; got {value!r}")
     return tuple(value)
 
 

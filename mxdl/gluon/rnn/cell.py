@@ -34,8 +34,8 @@ class RecurrentCell(Block):
     def begin_state(self, batch_size: int = 0, func: Callable | None = None, **kwargs: Any) -> list:
         """The states before the first step: zeros, or what ``func(name=, shape=, **kwargs)`` makes."""
         if self._modified:
-            raise AssertionError("After applying modifier cells (e.g. ZoneoutCell) the base cell cannot be called "
-                                 "directly. Call the modifier cell instead.")
+            raise AssertionError(f"{self.name}.begin_state: this cell is wrapped by a modifier, which keeps its "
+                                 f"states; got a call on the wrapped cell; call the modifier (ZoneoutCell, ...)")
         return [self._begin(info, func, kwargs) for info in self.state_info(batch_size)]
 
     def _begin(self, info: dict, func: Callable | None, kwargs: dict) -> Any:

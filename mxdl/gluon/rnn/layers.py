@@ -25,7 +25,7 @@ class _RNNLayer(HybridBlock):
                  use_sequence_length: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         if layout not in ("TNC", "NTC"):
-            raise AssertionError(f"Invalid layout {layout}; must be one of ['TNC' or 'NTC']")
+            raise AssertionError(f"{type(self).__name__}: layout is 'TNC' or 'NTC'; got {layout!r}")
         self._hidden_size, self._num_layers, self._layout = hidden_size, num_layers, layout
         self._mode, self._dropout, self._input_size = mode, dropout, input_size
         self._dir = 2 if bidirectional else 1
@@ -138,10 +138,11 @@ class _RNNLayer(HybridBlock):
     def _check(self, states: list, batch: int) -> None:
         infos = self.state_info(batch)
         if len(states) != len(infos):
-            raise ValueError(f"{self.name}: wrong number of states; got {len(states)}, expected {len(infos)}")
+            raise ValueError(f"{self.name}: needs {len(infos)} states; got {len(states)}; see begin_state()")
         for state, info in zip(states, infos, strict=True):
             if state.shape != info["shape"]:
-                raise ValueError(f"Invalid recurrent state shape. Expecting {info['shape']}, got {state.shape}.")
+                raise ValueError(f"{self.name}: a state's shape is {info['shape']}; got {state.shape}; see "
+                                 f"begin_state()")
 
 
 class RNN(_RNNLayer):

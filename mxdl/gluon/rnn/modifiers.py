@@ -46,7 +46,8 @@ class ModifierCell(HybridRecurrentCell):
 
     def __init__(self, base_cell: HybridRecurrentCell):
         if base_cell._modified:
-            raise AssertionError(f"Cell {base_cell.name} is already modified. One cell cannot be modified twice")
+            raise AssertionError(f"{type(self).__name__}: a cell takes one modifier; got {base_cell.name}, which has "
+                                 f"one; wrap that modifier instead")
         base_cell._modified = True
         super().__init__(prefix=base_cell.prefix + self._alias(), params=None)
         self.base_cell = base_cell
@@ -77,8 +78,8 @@ class ZoneoutCell(ModifierCell):
 
     def __init__(self, base_cell: HybridRecurrentCell, zoneout_outputs: float = 0.0, zoneout_states: float = 0.0):
         if type(base_cell).__name__ == "BidirectionalCell":
-            raise AssertionError("BidirectionalCell doesn't support zoneout since it doesn't support step. Please add "
-                                 "ZoneoutCell to the cells underneath instead.")
+            raise AssertionError("ZoneoutCell: needs a cell that runs step by step; got a BidirectionalCell; wrap the "
+                                 "two cells in it")
         super().__init__(base_cell)
         self.zoneout_outputs, self.zoneout_states = zoneout_outputs, zoneout_states
 

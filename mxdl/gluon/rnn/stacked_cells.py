@@ -16,8 +16,8 @@ class _Several:
 
     def begin_state(self, batch_size: int = 0, func: Any = None, **kwargs: Any) -> list:
         if self._modified:
-            raise AssertionError("After applying modifier cells (e.g. ZoneoutCell) the base cell cannot be called "
-                                 "directly. Call the modifier cell instead.")
+            raise AssertionError(f"{self.name}.begin_state: this cell is wrapped by a modifier, which keeps its "
+                                 f"states; got a call on the wrapped cell; call the modifier (ZoneoutCell, ...)")
         return [state for cell in self._children.values()
                 for state in cell.begin_state(batch_size=batch_size, func=func, **kwargs)]
 
@@ -95,7 +95,8 @@ class BidirectionalCell(_Several, HybridRecurrentCell):
         self._output_prefix = output_prefix
 
     def __call__(self, inputs: Any, states: list) -> Any:
-        raise NotImplementedError("Bidirectional cannot be stepped. Please use unroll")
+        raise NotImplementedError("BidirectionalCell: the backward cell starts at the end of the sequence, so there is "
+                                  "no single step; call unroll")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(forward={self._children['l_cell']}, backward={self._children['r_cell']})"

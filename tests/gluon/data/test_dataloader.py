@@ -150,7 +150,7 @@ def test_many_batches_can_be_kept():
 @pytest.mark.parametrize("arguments, message", [
     ({}, "batch_size or batch_sampler"),
     ({"batch_size": 2, "sampler": SequentialSampler(3), "shuffle": True}, "sampler says the order"),
-    ({"batch_size": 2, "batch_sampler": BatchSampler(SequentialSampler(3), 2)}, "takes the place"),
+    ({"batch_size": 2, "batch_sampler": BatchSampler(SequentialSampler(3), 2)}, "decides alone"),
     ({"batch_size": 0}, "at least 1"),
     ({"batch_size": 2, "timeout": 0}, "timeout"),
 ])

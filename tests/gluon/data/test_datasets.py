@@ -63,7 +63,7 @@ def test_arrays():
     assert isinstance(first, mx.nd.NDArray) and first.asnumpy().tolist() == [2, 3]
     assert isinstance(label, np.float32) and (label, third) == (6, 8)
     assert ArrayDataset(np.arange(3))[1] == 1
-    with pytest.raises(ValueError, match=r"same length; got \[1, 2\]"):
+    with pytest.raises(ValueError, match=r"one length; got \[1, 2\]"):
         ArrayDataset([1], [1, 2])
 
 
