@@ -112,3 +112,28 @@ def test_old_files_are_upgraded():
     assert (weight.name, bias.name) == ("fc_weight", "fc_bias")
     assert graph.outputs[0].node.attrs == {"num_hidden": 4}
     assert graph.outputs[0].node.hidden["__ctx_group__"] == "s"
+
+
+def places(content, path=()):
+    """The path of everything inside a JSON value."""
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@given(st.integers(0, 2**32), st.sampled_from([None, -1, 1000, "x", [], {}, [[]], 3.5, True, "null", "remove"]))
+def test_a_damaged_file_is_refused_or_read_never_a_crash(place, damage):
+    content = json.loads(to_json(Graph([fc(fc(variable("x"), "f", num_hidden=3), "g", num_hidden=2, no_bias=True)])))
+    *path, last = list(places(content))[place % len(list(places(content)))]
+    spot = content
+    for key in path:
+        spot = spot[key]
+    if damage == "remove":
+        del spot[last]
+    else:
+        spot[last] = damage
+    try:
+        to_json(from_json(json.dumps(content)))
+    except (FileFormatError, OperatorError) as error:
+        assert str(error)
