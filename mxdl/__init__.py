@@ -24,6 +24,7 @@ _OBJECTS = {
 
 wiring.connect("bind", "mxdl.executor.bound:bind")
 wiring.connect("simple_bind", "mxdl.executor.bound:simple_bind")
+wiring.connect("FeedForward", "mxdl.module.feed_forward:FeedForward")
 
 
 def __getattr__(name: str):

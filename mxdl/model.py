@@ -5,6 +5,7 @@ from collections import namedtuple
 from collections.abc import Mapping
 
 from . import ndarray as nd
+from . import wiring
 from .errors import FileFormatError
 from .symbol import symbol as symbols
 
@@ -52,3 +53,9 @@ def read_params(fname: str) -> tuple[dict, dict]:
                                   f"save_parameters is read by load_parameters")
         found[kind][rest] = array
     return found["arg"], found["aux"]
+
+
+def __getattr__(name: str):
+    if name == "FeedForward":  # stands on modules, above this layer
+        return wiring.find(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
