@@ -1,6 +1,7 @@
 """The DataLoader: batches of a dataset, made in this process, by threads or by worker processes."""
 from __future__ import annotations
 
+import contextlib
 import gc
 import random as python_random
 import weakref
@@ -23,6 +24,8 @@ from .batchify import Sendable, default_batchify_fn
 from .batchify import default_mp_batchify_fn as default_mp_batchify_fn
 from .dataset import Dataset
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+
+MANY_FILES = 1 << 16
 
 
 class DataLoader:
@@ -135,6 +138,7 @@ class DataLoader:
                 batches._shutdown_workers()
 
     def _start(self, stay: bool) -> torch.utils.data.DataLoader:
+        _allow_many_files()
         seeds = torch.Generator()
         seeds.manual_seed(random.next_seed())
         return torch.utils.data.DataLoader(
@@ -166,6 +170,16 @@ def _batches(dataset: Dataset, batch_size: int | None, shuffle: bool, sampler: S
 def _too_slow(timeout: float) -> str:
     return (f"DataLoader: no batch within {timeout:g} seconds; raise timeout, use more workers, or num_workers=0 to "
             "see what the dataset waits for")
+
+
+def _allow_many_files() -> None:
+    """An array from a worker holds a file descriptor as long as it lives: raises the soft limit on them."""
+    with contextlib.suppress(ImportError, ValueError, OSError):     # not every system has it, or lets it be raised
+        import resource
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
+        if 0 <= soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _begin_worker(_number: int) -> None:
