@@ -8,6 +8,7 @@ import torch
 
 from .operator import GradientCall as GradientCall
 from .operator import NotDifferentiable, Operator
+from .traits import Traits
 
 _derived: dict[str, Operator] = {}
 
@@ -23,15 +24,11 @@ def vjp_operator(op: Operator) -> Operator:
             grads = vector_jacobian(op, tensors[:len(needs)], tensors[len(needs):], needs, given, attrs)
             return grads if len(grads) > 1 else grads[0]
         kernel.__doc__ = f"Vector-Jacobian product of {op.name}, by torch autograd."
-        derived = Operator.__new__(Operator)
-        derived.__dict__.update(op.__dict__)
-        derived.name, derived.aliases, derived.kernel = f"_vjp_{op.name}", (), kernel
-        derived._num_outputs = lambda attrs: sum(attrs["needs"])
-        derived._num_visible = None
-        derived._output_names, derived.updates, derived.auxiliary = (), {}, frozenset()
-        derived.gradient_rule, derived.inputs_rule, derived.complete_rule, derived.samples = None, None, None, ()
-        derived.variadic, derived.parameters = "tensors", []
-        derived.surrogate = False
+        derived = Operator(f"_vjp_{op.name}", kernel, parity=None, num_outputs=lambda attrs: sum(attrs["needs"]),
+                           traits=Traits(recompute=op.traits.recompute, shape_only=op.traits.shape_only))
+        derived.parameters, derived.attributes = [], {**op.attributes, **derived.attributes}
+        derived.defaults, derived.reserved = op.defaults, op.reserved
+        derived.needs_training, derived.needs_seed = op.needs_training, op.needs_seed
         _derived[op.name] = derived
     return _derived[op.name]
 
@@ -49,7 +46,22 @@ def vector_jacobian(op: Operator, inputs: Sequence[torch.Tensor], douts: Sequenc
         if not pairs:
             return tuple(torch.zeros_like(x) for x in wanted)
         grads = torch.autograd.grad([out for out, _ in pairs], wanted, [dout for _, dout in pairs], allow_unused=True)
-    return tuple(torch.zeros_like(x) if g is None else g for x, g in zip(wanted, grads, strict=True))
+    return own_memory([torch.zeros_like(x) if g is None else g for x, g in zip(wanted, grads, strict=True)],
+                      [*inputs, *douts])
+
+
+def own_memory(results: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """`results` in memory that no input and no other result shares (torch hands gradients through as they are), so
+    that a program may write over them."""
+    taken = {x.untyped_storage().data_ptr() for x in inputs if x.numel()}
+    owned = []
+    for x in results:
+        stretched = any(step == 0 and length > 1 for step, length in zip(x.stride(), x.shape, strict=True))
+        if x.numel() and x.device.type != "meta" and (stretched or x.untyped_storage().data_ptr() in taken):
+            x = x.contiguous() if stretched else x.clone()
+        taken.add(x.untyped_storage().data_ptr())
+        owned.append(x)
+    return tuple(owned)
 
 
 def attrs_of(op: Operator, attrs: dict) -> dict:

@@ -8,6 +8,7 @@ from mxdl.executor.program import Program
 from mxdl.graph import Graph, Node, Value, apply, variable
 from mxdl.graph.verify import verify
 from mxdl.ops import get
+from mxdl.ops.generic_gradient import vjp_operator
 from mxdl.passes.infer_types import infer_types
 from mxdl.passes.merge import merge
 from mxdl.passes.pipeline import inference_plan, training_plan
@@ -140,3 +141,18 @@ def test_writing_in_place_changes_no_bit_and_no_input(graph):
     plain = Program(graph.outputs, inputs, in_place=False).run(list(tensors))
     overwriting = Program(graph.outputs, inputs).run(list(tensors))
     assert all(torch.equal(a, b) for a, b in zip([*plain, *before], [*overwriting, *tensors], strict=True))
+
+
+def test_generic_gradients_own_their_memory():
+    """torch hands dout itself through an addition, twice: a program that writes over one must not change the other."""
+    a, b, dout = torch.ones(2, 3), torch.ones(2, 3), torch.ones(2, 3)
+    for name in ("elemwise_add", "sum"):
+        op = get(name)
+        inputs = [a, b][:len(op.parameters)]
+        given = dout if name == "elemwise_add" else torch.ones(1)
+        grads = vjp_operator(op)(*inputs, given, needs=(True,) * len(inputs), given=(True,))
+        grads = grads if type(grads) is tuple else (grads,)
+        places = [t.untyped_storage().data_ptr() for t in (*inputs, given, *grads)]
+        assert len(set(places)) == len(places)
+        assert 0 not in grads[0].stride()
+    assert vjp_operator(get("relu")).in_place_kernel is None
