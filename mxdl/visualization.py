@@ -125,7 +125,7 @@ def plot_network(symbol: Symbol, title: str = "plot", save_format: str = "pdf", 
         from graphviz import Digraph
     except ImportError:
         raise NotBuiltError("plot_network: the Python package graphviz is not installed; got none; "
-                            "`pip install graphviz`, or take the text: mx.viz.dot_text(symbol)") from None
+                            "`pip install 'mxdl[plot]'`, or take the text: mx.viz.dot_text(symbol)") from None
     picture = draw(symbol, shape, node_attrs, hide_weights)
     dot = Digraph(name=title, format=save_format)
     for name, attrs in picture.nodes.items():

@@ -50,7 +50,7 @@ def test_dot_text_needs_no_package():
 
 def test_plot_network_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "graphviz", None)
-    with pytest.raises(NotBuiltError, match="pip install graphviz.*dot_text"):
+    with pytest.raises(NotBuiltError, match=r"pip install 'mxdl\[plot\]'.*dot_text"):
         mx.viz.plot_network(net())
 
 
