@@ -14,17 +14,16 @@ from .state import state
 class Function:
     """A differentiable function of arrays: subclass it, write `forward` and `backward` on NDArrays, call an instance.
 
-        class Sigmoid(mx.autograd.Function):
-            def forward(self, x):
-                y = 1 / (1 + mx.nd.exp(-x))
-                self.save_for_backward(y)
-                return y
+        class Cube(mx.autograd.Function):
+            def forward(self, a):
+                self.save_for_backward(a)
+                return a ** 3
 
-            def backward(self, dy):
-                y, = self.saved_tensors
-                return dy * y * (1 - y)
+            def backward(self, dout):
+                a, = self.saved_tensors
+                return 3 * a ** 2 * dout
 
-        y = Sigmoid()(x)
+        out = Cube()(a)
 
     An instance is for one call.  `backward` takes one gradient for each output and returns one for each input.
     """

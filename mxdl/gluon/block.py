@@ -149,7 +149,7 @@ class Block:
             for name, param in params.items():
                 if param not in present:
                     raise AssertionError(
-                        f"load_parameters: parameter '{name}' is missing in file '{filename}'; got {brief(loaded)}; "
+                        f"load_parameters: file '{filename}' lacks parameter '{name}'; got {brief(loaded)}; "
                         f"allow_missing=True leaves it as it is")
         for name, array in loaded.items():
             if name in params:

@@ -28,6 +28,6 @@ class Constant(Parameter):
     @grad_req.setter
     def grad_req(self, req: str) -> None:
         if req != "null":
-            warnings.warn(f"Constant parameter {self.name!r} does not support grad_req other than 'null', "
-                          f"and new value {req!r} is ignored.", stacklevel=2)
+            warnings.warn(f"Constant {self.name!r}: never gets a gradient; got grad_req={req!r}, which changes "
+                          f"nothing; use a Parameter to train it", stacklevel=2)
         self._grad_req = "null"

@@ -18,7 +18,7 @@ def _apply_weighting(F: Any, loss: Any, weight: float | None = None, sample_weig
     if weight is None:
         return loss
     if not isinstance(weight, (int, float)):
-        raise AssertionError(f"weight must be a number; got {weight!r}; weigh samples with sample_weight")
+        raise AssertionError(f"Loss: weight is one number; got {weight!r}; weigh samples with sample_weight")
     return loss * weight
 
 

@@ -177,7 +177,7 @@ class ParameterDict:
         Raises AssertionError for parameters that are missing (unless allow_missing) and for names that are not
         known (unless ignore_extra).
         """
-        where = "the arrays given" if filename is None else f"file '{filename}'"
+        where = "the dict" if filename is None else f"file '{filename}'"
         for name in self.keys():
             if not name.startswith(restore_prefix):
                 raise AssertionError(f"ParameterDict.load: a name here does not start with "
@@ -188,7 +188,7 @@ class ParameterDict:
             for name in self.keys():
                 if name not in arrays:
                     raise AssertionError(
-                        f"load: parameter {name.removeprefix(restore_prefix)!r} is missing in {where}; got "
+                        f"load: {where} lacks parameter {name.removeprefix(restore_prefix)!r}; got "
                         f"{brief(n.removeprefix(restore_prefix) for n in arrays)}; do the prefixes differ? "
                         f"allow_missing=True leaves it as it is. {NAMING_HELP}")
         for name, array in arrays.items():

@@ -61,7 +61,8 @@ def clip_global_norm(arrays: Sequence[NDArray], max_norm: float, check_isfinite:
     if check_isfinite:
         value = norm.asscalar()
         if value != value or value in (float("inf"), float("-inf")):
-            warnings.warn("nan or inf is detected. Clipping results will be undefined.", stacklevel=2)
+            warnings.warn(f"clip_global_norm: the norm is not finite, so scaling cannot help; got {value}; skip this "
+                          f"step", stacklevel=2)
     scale = ndarray.minimum(max_norm / (norm + 1e-8), 1.0)
     for x in arrays:
         x *= scale.as_in_context(x.ctx).astype(x.dtype)

@@ -64,7 +64,7 @@ class BucketingModule(BaseModule):
              grad_req: Any = "write") -> None:
         """Bind the default bucket; the others are bound when their first batch comes."""
         if self.binded and not force_rebind:
-            self.logger.warning("Already bound, ignoring bind()")
+            self.logger.warning("BucketingModule.bind: bound before and left so; force_rebind=True binds anew")
             return
         self.for_training, self.inputs_need_grad, self._grad_req = for_training, inputs_need_grad, grad_req
         first = self._modules.get(self._default) or self._current

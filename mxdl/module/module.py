@@ -98,7 +98,7 @@ class Module(BaseModule):
 
     def _bound(self, where: str) -> ExecutorGroup:
         if self._group is None:
-            raise AssertionError(f"Module.{where}: the module is not bound; call bind first")
+            raise AssertionError(f"Module.{where}: it has no arrays yet; call bind first")
         return self._group
 
     # -- binding ----------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Module(BaseModule):
         arrays where name and shape are the same.
         """
         if self.binded and not force_rebind:
-            self.logger.warning("Already bound, ignoring bind()")
+            self.logger.warning("Module.bind: bound before and left so; force_rebind=True binds anew")
             return
         values = self._group.averages([*self._param_names, *self._aux_names]) if self._group is not None else None
         self.for_training, self.inputs_need_grad, self._grad_req = for_training, inputs_need_grad, grad_req

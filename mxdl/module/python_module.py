@@ -27,7 +27,7 @@ class PythonModule(BaseModule):
              grad_req: Any = "write") -> None:
         """Remember the shapes."""
         if self.binded and not force_rebind:
-            self.logger.warning("Already bound, ignoring bind()")
+            self.logger.warning("PythonModule.bind: bound before and left so; force_rebind=True binds anew")
             return
         names = [shape_of(desc)[0] for desc in data_shapes]
         if names != self.data_names:

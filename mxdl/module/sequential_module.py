@@ -59,7 +59,7 @@ class SequentialModule(BaseModule):
              grad_req: Any = "write") -> None:
         """Bind the first to the data, each other to the outputs before it."""
         if self.binded and not force_rebind:
-            self.logger.warning("Already bound, ignoring bind()")
+            self.logger.warning("SequentialModule.bind: bound before and left so; force_rebind=True binds anew")
             return
         shapes, self._label_shapes = list(data_shapes), label_shapes
         for i, (module, meta) in enumerate(zip(self._modules, self._metas, strict=True)):

@@ -49,7 +49,7 @@ def while_loop(cond: Callable, func: Callable, loop_vars: Any, max_iterations: i
         single = isinstance(out, NDArray)
         outputs.append([] if out is None else _listed(out))
         if len(_listed(new)) != len(variables):
-            raise OperatorError(f"while_loop: func changes the number of loop_vars; got {len(_listed(new))} for "
+            raise OperatorError(f"while_loop: func returns other loop_vars than it takes; got {len(_listed(new))} for "
                                 f"{len(variables)}; return one for each")
         variables = _listed(new)
     rest = max_iterations - len(outputs)

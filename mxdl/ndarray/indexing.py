@@ -93,7 +93,8 @@ def is_advanced(key: tuple) -> bool:
 
 def _check_bounds(index: int, axis: int, length: int) -> None:
     if not -length <= index < length:
-        raise IndexError(f"index {index} is out of bounds for axis {axis} with size {length}")
+        raise IndexError(f"NDArray: axis {axis} holds {length} entries; got index {index}; give {-length} "
+                         f"to {length - 1}")
 
 
 def _positive(key: tuple, shape: tuple[int, ...]) -> tuple[tuple, list[int]]:

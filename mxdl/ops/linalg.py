@@ -170,7 +170,7 @@ def slogdet(A):
           samples=[Sample(matrices(*POSITIVE), resizable=False),
                    Sample(matrices(POSITIVE, POSITIVE), resizable=False)])
 def sumlogdiag(A):
-    """The sum of the logarithms of the diagonal.  A: float[..., N, N]   out: float[...]"""
+    """Logarithms of the diagonal, added up.  A: float[..., N, N]   out: float[...]"""
     return at_least_one_axis(torch.log(torch.diagonal(A, 0, -2, -1)).sum(-1))
 
 

@@ -25,9 +25,9 @@ def reshape(data, *, shape: tuple[int, ...] = (), reverse: bool = False, target_
             keep_highest: bool = False):
     """data in another shape, elements in the same order.  data, out: T[...]
 
-    shape: lengths, and codes that look at data's axes from left to right: 0 keeps an axis, -1 infers a length from the
+    shape: lengths, and codes that walk along data's axes: 0 keeps an axis, -1 infers a length from the
     others (once), -2 keeps all axes that are left, -3 merges two axes, -4 splits an axis into the two lengths that
-    follow (one may be -1).   reverse: look at the axes from right to left.
+    follow (one may be -1).   reverse: walk from the last axis to the first.
     target_shape, keep_highest: the form of old files; 0 infers, and keep_highest keeps the first axis.
     """
     if shape:

@@ -43,7 +43,7 @@ class Optimizer:
         rescale_grad: gradients are multiplied by it first.
         param_idx2name: names by index, for multipliers given by name; biases and betas then get no weight decay.
         wd: weight decay.
-        clip_gradient: each rescaled gradient element is held within [-clip_gradient, clip_gradient].
+        clip_gradient: gradients are clamped to this size, entry by entry, once rescaled.
         learning_rate: default the scheduler's base_lr, else `default_rate`; given, it becomes the scheduler's too.
         lr_scheduler: the rate as a function of the number of updates.
         sym: a Symbol whose variables carry __lr_mult__ and __wd_mult__.

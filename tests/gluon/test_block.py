@@ -125,7 +125,7 @@ def test_missing_and_extra_parameters_are_named(tmp_path):
     nd.save(file, {"first.weight": nd.ones((3, 5)), "third.weight": nd.ones((1,))})
     net = Net()
     net.initialize()
-    with pytest.raises(AssertionError, match="'scale' is missing in file"):
+    with pytest.raises(AssertionError, match="lacks parameter 'scale'"):
         net.load_parameters(file)
     with pytest.raises(AssertionError, match="no parameter 'third.weight'; got it from file"):
         net.load_parameters(file, allow_missing=True)

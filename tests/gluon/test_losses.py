@@ -102,7 +102,7 @@ def test_sample_weights_broadcast():
     weight = nd.array([[1], [0], [2]])
     out = loss.L1Loss()(nd.array(PRED), nd.array(OTHER), weight).asnumpy()
     np.testing.assert_allclose(out, np.abs(PRED - OTHER).mean(1) * [1, 0, 2], rtol=1e-5)
-    with pytest.raises(AssertionError, match="weight must be a number"):
+    with pytest.raises(AssertionError, match="weight is one number"):
         loss.L1Loss(weight=weight)(nd.array(PRED), nd.array(OTHER))
 
 

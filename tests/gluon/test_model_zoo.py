@@ -112,7 +112,7 @@ def test_weights_are_looked_for_and_never_downloaded(tmp_path):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"resnet51_v1 is not supported; did you mean 'resnet50_v1'"):
+    with pytest.raises(ValueError, match=r"got 'resnet51_v1'; .*did you mean 'resnet50_v1'"):
         vision.get_model("resnet51_v1")
     with pytest.raises(ValueError, match="got version 3, 18 layers"):
         vision.get_resnet(3, 18)

@@ -100,8 +100,8 @@ def test_other_parts_are_copies(key):
 
 
 @pytest.mark.parametrize("key, error", [
-    (5, "index 5 is out of bounds for axis 0 with size 2"), ((0, 9), "index 9 is out of bounds for axis 1 with size 3"),
-    ((0, 0, 0), "too many indices"), (np.array([5]), "index 5 is out of bounds"), (np.array([-3]), "out of bounds"),
+    (5, "axis 0 holds 2 entries; got index 5"), ((0, 9), "axis 1 holds 3 entries; got index 9"),
+    ((0, 0, 0), "too many indices"), (np.array([5]), "got index 5"), (np.array([-3]), "got index -3"),
     ((..., ...), "stands twice")])
 def test_keys_out_of_bounds(key, error):
     with pytest.raises(IndexError, match=error):

@@ -14,7 +14,7 @@ class DropoutCell(HybridRecurrentCell):
     def __init__(self, rate: float, axes: tuple[int, ...] = (), prefix: str | None = None, params: Any = None):
         super().__init__(prefix=prefix, params=params)
         if not isinstance(rate, (int, float)):
-            raise AssertionError(f"DropoutCell: rate must be a number; got {rate!r}")
+            raise AssertionError(f"DropoutCell: rate is a probability; got {rate!r}")
         self._rate, self._axes = rate, axes
 
     def _alias(self) -> str:

@@ -65,6 +65,6 @@ def get_model(name: str, **kwargs: Any) -> HybridBlock:
     """
     name = name.lower()
     if name not in MODELS:
-        options = "\n\t".join(sorted(MODELS))
-        raise ValueError(f"Model {name} is not supported{suggest(name, MODELS)}. Available options are\n\t{options}")
+        raise ValueError(f"get_model: there is no such model; got {name!r}; choose one of "
+                         f"{', '.join(sorted(MODELS))}{suggest(name, MODELS)}")
     return MODELS[name](**kwargs)
