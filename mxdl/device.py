@@ -28,7 +28,17 @@ class Context:
             raise DeviceError(f"Context: unknown device type; got {device_type!r}; use one of {[*self.devstr2type]}")
         self.device_type = device_type
         self.device_id = int(device_id)
-        self.torch_device = torch.device("cuda", self.device_id) if device_type == "gpu" else torch.device("cpu")
+        if device_type != "gpu":
+            self.torch_device = torch.device("cpu")
+        elif self.device_id < num_gpus():
+            self.torch_device = torch.device("cuda", self.device_id)
+
+    def __getattr__(self, name: str) -> torch.device:
+        """Reached for `torch_device` of a GPU that is not there: such a context can be named, but holds no array."""
+        if name != "torch_device":
+            raise AttributeError(f"Context: no attribute {name!r}")
+        raise DeviceError(f"{self}: no such GPU; this machine has {num_gpus()} that can be used; give mx.cpu(), or "
+                          f"mx.gpu(n) with n below mx.context.num_gpus()")
 
     @property
     def device_typeid(self) -> int:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..errors import MXNetError
+from ..errors import MXNetError, OperatorError
 from ..graph import Node, Value
 from ..passes.infer_types import describe
 from ..passes.schedule import schedule
@@ -127,4 +127,5 @@ def _explain(error: Exception, node: Node, tensors: Sequence[torch.Tensor]) -> M
         return error
     names = node.op.input_names(node.attrs, len(tensors))
     got = ", ".join(f"{name}={DTYPE_NAMES[t.dtype]}{list(t.shape)}" for name, t in zip(names, tensors, strict=True))
-    return MXNetError(f"{describe(node)}: {str(error).splitlines()[0]}; got {got}; check what reaches this operator")
+    return OperatorError(f"{describe(node)}: {str(error).splitlines()[0]}; got {got}; "
+                         f"check what reaches this operator")

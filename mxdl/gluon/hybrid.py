@@ -42,8 +42,8 @@ class HybridBlock(Block):
         cls._traces_forward = cls.forward is not HybridBlock.forward and \
             cls.hybrid_forward is HybridBlock.hybrid_forward
 
-    def __init__(self, prefix: str | None = None, params: ParameterDict | None = None):
-        super().__init__(prefix, params)
+    def __init__(self, prefix: str | None = None, params: ParameterDict | None = None, **unknown: Any):
+        super().__init__(prefix, params, **unknown)
         self._active = False
         self._flags: dict[str, Any] = {}
         self._compiled: dict[Any, _Compiled] = {}

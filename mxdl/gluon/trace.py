@@ -2,10 +2,8 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -23,15 +21,13 @@ from ..ops import Operator
 from ..passes.infer_types import output_types
 from ..symbol import Symbol
 from ..types import DTYPE_NAMES, TORCH_DTYPES, TensorType, dtype_name
-from .location import child_name
+from .location import child_name, users_line
 from .parameter import Parameter
 from .partial_shape import known
 from .structure import Format, flatten, regroup
 
 if TYPE_CHECKING:
     from .block import Block
-
-_PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class Trace(NamedTuple):
@@ -204,12 +200,4 @@ class Origin(AttrScope):
         self._text = f"{self._path} ({type(block).__name__} {block.name})"
 
     def get(self, attr: Mapping[str, str] | None = None) -> dict[str, str]:
-        return {**super().get(attr), ORIGIN: f"{self._text}{_users_line()}"}
-
-
-def _users_line() -> str:
-    """The innermost line outside mxdl in the call stack."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return "" if frame is None else f", {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        return {**super().get(attr), ORIGIN: f"{self._text}{users_line()}"}

@@ -26,6 +26,13 @@ def per_axis(values: Sequence[int], rank: int, default: int) -> list[int]:
     return list(values) if values else [default] * rank
 
 
+def check_rank(name: str, data: torch.Tensor, rank: int) -> None:
+    """Raises ShapeError unless data has a batch axis, a channel axis and the kernel's `rank` axes."""
+    if data.dim() != rank + 2:
+        raise ShapeError(f"{name}: data should have {rank + 2} axes for a kernel of {rank}; got shape "
+                         f"{tuple(data.shape)}; add the missing axes with reshape or expand_dims")
+
+
 def is_channels_last(layout: str | None) -> bool:
     """Whether a layout attribute ("NHWC") puts the channels last; None means channels first."""
     return layout is not None and layout.endswith("C")
@@ -79,6 +86,7 @@ def convolution(data, weight, bias=None, *, kernel: tuple[int, ...], stride: tup
     Under a layout that ends in C: data float[N, X..., C], weight float[O, K..., C / G], out float[N, Y..., O].
     """
     last, rank = is_channels_last(layout), len(kernel)
+    check_rank("Convolution", data, rank)
     if last:
         data, weight = channels_first(data), channels_first(weight)
     data, weight = planes_channels_last(data), planes_channels_last(weight)
@@ -138,6 +146,7 @@ def deconvolution(data, weight, bias=None, *, kernel: tuple[int, ...], stride: t
     Y = (X - 1) stride - 2 pad + dilate (K - 1) + 1 + adj, or target_shape, from which pad and adj then follow.
     """
     last, rank = is_channels_last(layout), len(kernel)
+    check_rank("Deconvolution", data, rank)
     if last:
         data, weight = channels_first(data), channels_first(weight)
     stride, dilate = per_axis(stride, rank, 1), per_axis(dilate, rank, 1)

@@ -37,8 +37,8 @@ class _Conv(HybridBlock):
     def __init__(self, channels: int, kernel_size: Any, strides: Any, padding: Any, dilation: Any, groups: int,
                  layout: str, in_channels: int = 0, activation: str | None = None, use_bias: bool = True,
                  weight_initializer: Any = None, bias_initializer: Any = "zeros", output_padding: Any = None,
-                 prefix: str | None = None, params: Any = None):
-        super().__init__(prefix=prefix, params=params)
+                 **kwargs: Any):
+        super().__init__(**kwargs)
         n = self._dimensions
         check_layout(layout, n, type(self).__name__)
         self._channels, self._in_channels = channels, in_channels
