@@ -60,4 +60,4 @@ def test_real_record_files(name, tmp_path):
     assert len(records) == (RECORDS[name] or len(records)) > 0
     if RECORDS[name]:
         header, picture = mx.recordio.unpack_img(records[-1])
-        assert picture.ndim == 3 and np.all(np.asarray(header.label) >= 0)
+        assert min(picture.shape[:2]) > 20 and np.all(np.asarray(header.label) >= 0)

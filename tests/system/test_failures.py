@@ -71,7 +71,9 @@ def test_steps_that_were_forgotten():
     net.hybridize()
     with pytest.raises(RuntimeError, match=r"dense\d+_weight.*not initialized.*call initialize\(\)"):
         net(nd.ones((2, 4)))
+    net = nn.Dense(3, in_units=4)
     net.initialize()
+    net.hybridize()
     with pytest.raises(RuntimeError, match=r"export: there is no trace to write yet.*call hybridize"):
         net.export("nothing")
     with pytest.raises(MXNetError, match=r"backward: head 0 was not computed.*autograd\.record\(\)"):
