@@ -111,7 +111,7 @@ class Engine:
                 where = first_not_finite(self.task, self.net, data, label, slot)
                 raise NotFinite(f"the loss is {loss.asscalar()} at step {number}; first not finite: {where}; lower "
                                 f"optimizer.learning_rate, add schedule.warmup_epochs or set train.clip_norm")
-            losses.append(loss)
+            losses.append(loss.detach())  # a loss that is kept would keep what its graph saved
             add(sums, self.task.measure(outputs, label))
         if self.recipe.train.clip_norm:
             self._clipped_update(batch.size)

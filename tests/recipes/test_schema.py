@@ -130,6 +130,8 @@ def test_every_recipe_that_comes_with_mxdl_is_valid():
         assert f"mxdl train {name}" in header and "Data:" in header and "Expect:" in header and "Cost:" in header, name
         recipe = resolved.recipe
         assert recipe.summary and recipe.expect.metric and recipe.expect.value is not None, name
+        figure = f"{100 * recipe.expect.value:.1f} %" if recipe.expect.metric == "accuracy" else recipe.expect.value
+        assert f"{recipe.expect.metric} {figure} on the held-out" in header, name
 
 
 def test_names_of_recipes():
