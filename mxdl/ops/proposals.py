@@ -80,6 +80,15 @@ def proposal(cls_prob, bbox_pred, im_info, *, rpn_pre_nms_top_n: int = 6000, rpn
         output_score=output_score, iou_loss=iou_loss)
 
 
+def _complete(shapes, **_):
+    pictures, classes, *cells = shapes["cls_prob"]
+    return {"bbox_pred": (pictures, 2 * classes, *cells), "im_info": (pictures, 3)}
+
+
+multi_proposal.complete(_complete)
+proposal.complete(_complete)
+
+
 def _anchors(stride: int, scales: tuple[float, ...], ratios: tuple[float, ...]) -> list[list[float]]:
     """The boxes around the first cell: every ratio (height to width) with every scale."""
     middle, boxes = (stride - 1) / 2, []

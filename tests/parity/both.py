@@ -29,7 +29,8 @@ def run_here(source: str, values: dict[str, Any]) -> Any:
     np.random.seed(0)
     mxdl.random.seed(0)
     space = {**values, "mx": mxdl, "np": np}
-    exec(compile(source, "<parity source>", "exec"), space)
+    with mxdl.name.NameManager():      # automatic names count from 0 on both sides, whatever ran before
+        exec(compile(source, "<parity source>", "exec"), space)
     return to_numpy(space.get("result"))
 
 

@@ -87,7 +87,8 @@ def call_operator(request):
 def run_source(request):
     """{"source": Python text, "values": {name: value}} -> what the text leaves in `result`."""
     space = dict(request["values"], mx=mx, np=np)
-    exec(compile(request["source"], "<parity source>", "exec"), space)
+    with mx.name.NameManager():        # automatic names count from 0, as on the other side
+        exec(compile(request["source"], "<parity source>", "exec"), space)
     return to_numpy(space.get("result"))
 
 

@@ -16,7 +16,8 @@ arrays = {'arg:w': mx.nd.array(np.arange(6).reshape(2, 3)), 'aux:m': mx.nd.array
 
 def run(source: str, **values):
     space = {**values, "mx": mx, "np": np}
-    exec(source, space)
+    with mx.name.NameManager():
+        exec(source, space)
     return space.get("result")
 
 
