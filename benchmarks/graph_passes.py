@@ -69,7 +69,8 @@ def main() -> None:
     median = {n: {stage: statistics.median(run[stage] for run in found) for stage in STAGES}
               for n, found in runs.items()}
     rows = [[stage, *(f"{median[n][stage]:.3f}" for n in options.nodes)] for stage in STAGES]
-    harness.table("training pipeline, seconds of CPU time, median", ["stage", *(f"{n:,} nodes" for n in options.nodes)], rows)
+    header = ["stage", *(f"{n:,} nodes" for n in options.nodes)]
+    harness.table("training pipeline, seconds of CPU time, median", header, rows)
     if options.json:
         print(json.dumps({"benchmark": "graph_passes", "median_s": median, "runs": runs}))
 
