@@ -30,6 +30,7 @@ def _samples(pictures: int) -> list[Sample]:
 
 
 @operator("_contrib_MultiProposal", traits=_COSTLY, num_outputs=_num_outputs, gradient=NOT_DIFFERENTIABLE,
+          output_names=("output", "score"), mxnet_outputs=2,
           samples=_samples(2))
 def multi_proposal(cls_prob, bbox_pred, im_info, *, rpn_pre_nms_top_n: int = 6000, rpn_post_nms_top_n: int = 300,
                    threshold: float = 0.7, rpn_min_size: int = 16, scales: tuple[float, ...] = (4.0, 8.0, 16.0, 32.0),
@@ -68,6 +69,7 @@ def multi_proposal(cls_prob, bbox_pred, im_info, *, rpn_pre_nms_top_n: int = 600
 
 
 @operator("_contrib_Proposal", traits=_COSTLY, num_outputs=_num_outputs, gradient=NOT_DIFFERENTIABLE,
+          output_names=("output", "score"), mxnet_outputs=2,
           samples=_samples(1))
 def proposal(cls_prob, bbox_pred, im_info, *, rpn_pre_nms_top_n: int = 6000, rpn_post_nms_top_n: int = 300,
              threshold: float = 0.7, rpn_min_size: int = 16, scales: tuple[float, ...] = (4.0, 8.0, 16.0, 32.0),
