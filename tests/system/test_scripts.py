@@ -11,7 +11,8 @@ from tests.parity.client import reference_python
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
 # MXNet's threads sometimes abort the process while the interpreter shuts down, after the script is done.
-LEAVE_AT_ONCE = "import os, runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); sys.stdout.flush(); os._exit(0)"
+LEAVE_AT_ONCE = ("import os, runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); sys.stdout.flush(); "
+                 "os._exit(0)")
 
 
 def losses(*command):
