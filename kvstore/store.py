@@ -84,38 +84,38 @@ class KVStore(KVStoreBase):
 
     def init(self, key, value) -> None:
         """Gives each new key its first value; a key is initialised once."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.init is not defined")
 
     def push(self, key, value, priority: int = 0) -> None:
         """Reduces `value` over devices, then runs the updater on it, or replaces the store's value by it.
 
         A higher `priority` goes first where transfers queue; the stores of one process run at once and ignore it.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.push is not defined")
 
     def pull(self, key, out, priority: int = 0, ignore_sparse: bool = True) -> None:
         """Copies the store's value into every array of `out`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.pull is not defined")
 
     def overwrite(self, key, value) -> None:
         """Replaces the store's value, past the updater."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.overwrite is not defined")
 
     def row_sparse_pull(self, key, out, row_ids, priority: int = 0) -> None:
         """Copies the rows `row_ids` of the store's value into `out`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.row_sparse_pull is not defined")
 
     def set_updater(self, updater: Updater | None) -> None:
         """Installs what runs when a value is pushed; None: a push replaces the value."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.set_updater is not defined")
 
     def set_gradient_compression(self, compression_params: dict) -> None:
         """Compresses gradients on their way: ``{"type": "2bit", "threshold": 0.5}``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.set_gradient_compression is not defined")
 
     def barrier(self) -> None:
         """Returns when every worker has called it."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.barrier is not defined")
 
     # MXNet's spellings, which its examples use
     def _set_updater(self, updater: Updater | None) -> None:
