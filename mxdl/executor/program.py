@@ -1,7 +1,7 @@
 """A straight-line program: kernels with their attributes set, slots for values, and what to free after each step."""
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ import torch
 from ..errors import MXNetError, OperatorError
 from ..graph import Node, Value
 from ..passes.infer_types import describe
-from ..passes.schedule import schedule
+from ..passes.lifetimes import lifetimes
 from ..types import DTYPE_NAMES
 
 
@@ -32,27 +32,18 @@ class Program:
     def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], in_place: bool = True):
         """in_place: write a result over an input that nothing reads any more, where the operator can."""
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        nodes = schedule(self.outputs, self.inputs)
         slot = {value: i for i, value in enumerate(self.inputs)}
-        last_use = _last_uses(nodes, self.outputs, slot)
-        owner = _Owners(self.inputs)
         self.steps: list[Step] = []
-        for position, node in enumerate(nodes):
+        for node, wanted, dying, overwrites in lifetimes(self.outputs, self.inputs, in_place):
             inputs_ = tuple(slot[v] for v in node.inputs)
+            if overwrites == 1:  # of a commutative pair
+                inputs_ = inputs_[::-1]
             outputs_ = []
-            for i in range(node.num_outputs):
-                value = Value(node, i)
-                wanted = value in last_use
-                outputs_.append(len(slot) if wanted else -1)
-                if wanted:
-                    slot[value] = len(slot)
-            dying = dict.fromkeys(v for v in node.inputs if last_use.get(v) == position)
-            overwrite = in_place and owner.may_overwrite(node, 0, dying)
-            if in_place and not overwrite and node.op.traits.commutative and len(inputs_) == 2 \
-                    and owner.may_overwrite(node, 1, dying):
-                overwrite, inputs_ = True, inputs_[::-1]
-            owner.step(node, outputs_, dying)
-            self.steps.append(Step(node.op.bind(node.attrs, overwrite), inputs_, tuple(outputs_),
+            for i, held in enumerate(wanted):
+                outputs_.append(len(slot) if held else -1)
+                if held:
+                    slot[Value(node, i)] = len(slot)
+            self.steps.append(Step(node.op.bind(node.attrs, overwrites >= 0), inputs_, tuple(outputs_),
                                    tuple(slot[v] for v in dying), node.attrs.get("seed", -1), node))
         self._num_slots = len(slot)
         self._output_slots = tuple(slot[v] for v in self.outputs)
@@ -76,50 +67,10 @@ class Program:
                 for out, tensor in zip(outputs, result, strict=True):
                     if out >= 0:
                         slots[out] = tensor
+            result = tensor = None  # else a dead result lives on while the next kernel runs
             for i in frees:
                 slots[i] = None
         return [slots[i] for i in self._output_slots]
-
-
-class _Owners:
-    """Which values share memory, and how many live values hold each memory; inputs' memory is the caller's."""
-
-    def __init__(self, inputs: Sequence[Value]):
-        self._memory: dict[Value, Value | None] = dict.fromkeys(inputs)
-        self._holders: dict[Value, int] = {}
-
-    def may_overwrite(self, node: Node, position: int, dying: Container[Value]) -> bool:
-        """Whether that input is read for the last time, once, and no other live value shares its memory."""
-        value = node.inputs[position] if node.inputs else None
-        if node.op.in_place_kernel is None or value not in dying or node.inputs.count(value) > 1:
-            return False
-        memory = self._memory[value]
-        return memory is not None and self._holders[memory] == 1
-
-    def step(self, node: Node, slots: Sequence[int], dying: Iterable[Value]) -> None:
-        """Account for the node's outputs (a view shares its first input's memory) and for the values freed."""
-        for i, place in enumerate(slots):
-            value = Value(node, i)
-            shares = node.inputs and (node.op.traits.view or node.op.traits.identity is not None)
-            memory = self._memory[node.inputs[0]] if shares else value
-            self._memory[value] = memory
-            if memory is not None and place >= 0:
-                self._holders[memory] = self._holders.get(memory, 0) + 1
-        for value in dying:
-            memory = self._memory[value]
-            if memory is not None:
-                self._holders[memory] -= 1
-
-
-def _last_uses(nodes: Sequence[Node], outputs: Sequence[Value], inputs: dict[Value, int]) -> dict[Value, int]:
-    """The position of each value's last consumer; len(nodes) for outputs, which are never freed."""
-    last: dict[Value, int] = dict.fromkeys(inputs, -1)
-    for position, node in enumerate(nodes):
-        for value in node.inputs:
-            last[value] = position
-    for value in outputs:
-        last[value] = len(nodes)
-    return last
 
 
 def _explain(error: Exception, node: Node, tensors: Sequence[torch.Tensor]) -> MXNetError:

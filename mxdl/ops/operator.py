@@ -99,6 +99,7 @@ class Operator:
         self.in_place_kernel: Callable | None = None
         self.invert_rule: Callable | None = None
         self.infer_rule: Callable | None = None
+        self.scratch_rule: Callable | None = None
         self.affine_rule: Callable | None = None
         self.absorb_rule: Callable | None = None
         self.emit_c_rule: Any = None
@@ -169,6 +170,12 @@ class Operator:
         """Set `rule(input types, attrs with defaults and `training`) -> output types` where the body cannot run on
         meta tensors, or where a first call should not wait for torch to load what runs it there."""
         self.infer_rule = rule
+        return rule
+
+    def scratch(self, rule: Callable) -> Callable:
+        """Set `rule(input types, attrs with defaults) -> bytes` that the kernel takes for itself while it runs, beside
+        its inputs and outputs: what the memory plan adds to that step."""
+        self.scratch_rule = rule
         return rule
 
     def affine(self, rule: Callable) -> Callable:

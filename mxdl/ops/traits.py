@@ -30,6 +30,7 @@ class Traits:
     identity: of the attributes with defaults (and `training`), whether the output is the first input unchanged.
     shape_only: inputs of which only shape and dtype matter, so nobody needs to keep their values.
     opaque: hidden uint8 outputs are a library's own notes for the gradient: equal calls may give unequal bits there.
+    shell: the output has a shape but memory of one element only.
     dynamic: the output's shape depends on the inputs' values, so it is known only when the operator has run.
     """
 
@@ -43,4 +44,5 @@ class Traits:
     identity: Callable[[Mapping[str, Any]], bool] | None = None
     shape_only: Container[int] = ()
     opaque: bool = False
+    shell: bool = False
     dynamic: bool = False

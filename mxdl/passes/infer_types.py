@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
 import torch
 
 from ..errors import MXNetError, ShapeError
 from ..graph import Graph, Node, Value
+from ..graph.graph import postorder
 from ..graph.hidden import ORIGIN
 from ..ops import Operator
 from ..types import DTYPE_NAMES, TORCH_DTYPES, Shape, TensorType, dtype_name
@@ -38,6 +39,12 @@ class Types:
         types = self._of.get(value.node)
         return types[value.index] if types is not None else None
 
+    def __contains__(self, value: Value) -> bool:
+        return self.get(value) is not None
+
+    def knows(self, node: Node) -> bool:
+        return node in self._of
+
     def set(self, node: Node, types: tuple[TensorType | None, ...]) -> None:
         self._of[node] = types
 
@@ -63,6 +70,14 @@ def infer_types(graph: Graph, known: Mapping[str, TensorType | Partial], partial
     if failure is not None:
         raise failure
     return _infer(graph, known, partial, {})
+
+
+def extend_types(types: Types, outputs: Iterable[Value]) -> Types:
+    """`types`, completed by the nodes that `outputs` need and whose types are not in it; variables must be."""
+    for node in postorder(outputs):
+        if not types.knows(node):
+            types.set(node, output_types(node.op, node.attrs, tuple(types[v] for v in node.inputs), node))
+    return types
 
 
 def _candidate_lengths(graph: Graph, known: Mapping[str, Any]) -> list[int]:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from .. import config
 from ..graph import Graph, Node, Value, variable
@@ -12,6 +11,7 @@ from .gradient import gradient
 from .infer_types import Types, infer_types
 from .merge import merge
 from .mirror import keep_rule, mirror
+from .plan import Plan
 from .rewrite import rebuild
 from .schedule import schedule
 from .simplify import simplify
@@ -22,25 +22,6 @@ from .stand_in import stand_ins
 FORWARD_PASSES: tuple[Callable[[Graph], Graph], ...] = (simplify, merge)
 #: passes over forward and backward together
 JOINT_PASSES: tuple[Callable[[Graph], Graph], ...] = (merge,)
-
-
-class Plan(NamedTuple):
-    """What to run forward and backward.
-
-    outputs: the user's outputs.   updates: new values of the variables `updated`.   saved: forward values that the
-    backward program takes.   heads: variables for the outputs' gradients.   grads: gradient of each variable of
-    `wrt`, None where it is zero.   num_seeds: random nodes.
-    """
-
-    inputs: tuple[Node, ...]
-    outputs: tuple[Value, ...]
-    updated: tuple[Node, ...]
-    updates: tuple[Value, ...]
-    num_seeds: int
-    wrt: tuple[Node, ...] = ()
-    heads: tuple[Value, ...] = ()
-    grads: tuple[Value | None, ...] = ()
-    saved: tuple[Value, ...] = ()
 
 
 def inference_plan(graph: Graph, training: bool, known: Mapping[str, TensorType] | None = None) -> Plan:
