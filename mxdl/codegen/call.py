@@ -7,14 +7,45 @@ from string import Template
 from typing import Any, NamedTuple
 
 from ..errors import NotBuiltError
+from ..ops.loops_c import elementwise_loops
 from ..types import TensorType
+
+#: dtype -> the C type of its elements; half precision has none
+C_TYPES = {"float32": "float", "float64": "double", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t",
+           "int64": "int64_t", "uint8": "uint8_t", "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t",
+           "bool": "uint8_t"}
 
 
 class Buffer(NamedTuple):
-    """A C expression of type `const float *` (or `float *` for outputs) and the tensor's type."""
+    """A C expression that points to the elements (to const ones for inputs), and the tensor's type.
 
-    pointer: str
+    Rules that know float32 only read `pointer`; rules that know every dtype read `address` and `element`.
+    """
+
+    address: str
     type: TensorType
+    where: str = "a kernel"
+
+    @property
+    def pointer(self) -> str:
+        """The address of float32 elements.  Raises NotBuiltError for another dtype."""
+        if self.type.dtype != "float32":
+            raise NotBuiltError(f"{self.where} works on {self.type}; its C kernel knows float32 only; "
+                                f"cast the model to float32")
+        return self.address
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype
+
+    @property
+    def element(self) -> str:
+        """The C type of an element."""
+        return C_TYPES[self.type.dtype]
+
+    @property
+    def is_float(self) -> bool:
+        return self.type.dtype in ("float32", "float64")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -31,8 +62,8 @@ class CCall:
     def __init__(self, where: str, inputs: Sequence[Buffer], outputs: Sequence[Buffer | None],
                  attrs: Mapping[str, Any], functions: dict[str, str]):
         self.where = where
-        self.inputs = inputs
-        self.outputs = outputs
+        self.inputs = [b._replace(where=where) for b in inputs]
+        self.outputs = [b and b._replace(where=where) for b in outputs]
         self.attrs = attrs
         self._functions = functions
 
@@ -46,14 +77,23 @@ class CCall:
         """The statement that calls the shared function `name` (see `function`) with C expressions or numbers."""
         return f"{self.function(name, text)}({', '.join(map(str, arguments))});"
 
-    def elementwise(self, expression: str) -> str:
-        """A loop over the output: `x` is the first input's element, `y` the second's (broadcast where sizes differ)."""
+    def elementwise(self, expression: str, element: str = "") -> str:
+        """A loop over the output: `x`, `y` and `z` are elements of the inputs, broadcast where shapes differ.
+
+        element: the C type in which `x`, `y` and `z` are read; their own where it is "".   The result is cast to the
+        output's dtype; a truth value is 0 or 1.
+        """
         out = self.outputs[0]
-        read = [b for b in self.inputs if b.pointer != "NULL"]
-        names = "xy"[:len(read)]
-        loads = "".join(f" const float {v} = {b.pointer}[{_index(b.shape, out.shape)}];"
-                        for v, b in zip(names, read, strict=True) if re.search(rf"\b{v}\b", expression))
-        return f"for (size_t i = 0; i < {out.size}; ++i) {{{loads} {out.pointer}[i] = {expression}; }}"
+        read = [(v, b.element, b.address, b.shape) for v, b in zip("xyz", self.inputs, strict=False)
+                if re.search(rf"\b{v}\b", expression)]
+        for v, own, _, _ in read:
+            if element not in ("", own):
+                expression = re.sub(rf"\b{v}\b", f"({element}){v}", expression)
+        if out.dtype == "bool":
+            expression = f"(uint8_t)(({expression}) != 0)"
+        elif any(b.element != out.element for b in self.inputs[:3]) or not out.is_float:
+            expression = f"({out.element})({expression})"
+        return elementwise_loops((out.element, out.address), out.shape, read, expression)
 
     def refuse(self, reason: str) -> NotBuiltError:
         """The error for a case that has no C kernel yet."""
@@ -64,17 +104,3 @@ class CCall:
     def fill(template: str, **values: Any) -> str:
         """`template` with $names replaced."""
         return Template(template).substitute(values)
-
-
-def _index(shape: Sequence[int], out: Sequence[int]) -> str:
-    """C index into an array of `shape` broadcast to `out`, from the flat index i of the output."""
-    if tuple(shape) == tuple(out):
-        return "i"
-    terms, out_stride, stride = [], 1, 1
-    padded = (1,) * (len(out) - len(shape)) + tuple(shape)
-    for length, wide in zip(reversed(padded), reversed(out), strict=True):
-        if length != 1:
-            terms.append(f"i / {out_stride} % {wide} * {stride}")
-        out_stride *= wide
-        stride *= length
-    return " + ".join(reversed(terms)) or "0"

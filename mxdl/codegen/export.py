@@ -15,14 +15,16 @@ from .emit import c_text
 from .plan import export_plan
 
 
-def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int]],
+def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
              path: str | os.PathLike[str], name: str = "model") -> str:
     """Write `graph` in predict mode as one C file at `path`; returns the text.
 
-    parameters: by variable name.   inputs: shape of every other variable.   name: prefix of the C functions.
+    parameters: by variable name.   inputs: shape of every other variable, or its TensorType where it is not float32.
+    name: prefix of the C functions.
     The file needs only libm.  Raises NotBuiltError (before anything is written) where an operator has no C kernel.
     """
-    types = {key: TensorType(tuple(int(n) for n in shape)) for key, shape in inputs.items()}
+    types = {key: shape if isinstance(shape, TensorType) else TensorType(tuple(int(n) for n in shape))
+             for key, shape in inputs.items()}
     variables = {n.name for n in graph.inputs}
     strangers = sorted(set(types) - variables)
     if strangers:

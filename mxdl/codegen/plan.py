@@ -6,18 +6,19 @@ from typing import NamedTuple
 
 import torch
 
-from ..errors import NotBuiltError, OperatorError
+from ..errors import OperatorError
 from ..executor.program import Program
 from ..graph import Graph, Node, Value
-from ..ops.operator import TrainingOnly
 from ..passes.fold_affine import fold_affine
-from ..passes.infer_types import Types, describe, infer_types
+from ..passes.infer_types import Types, infer_types
 from ..passes.merge import merge
+from ..passes.pipeline import fill_created
 from ..passes.schedule import schedule
 from ..passes.simplify import simplify
 from ..passes.specialize import specialize
-from ..types import TensorType
+from ..types import TORCH_DTYPES, TensorType
 from .arena import Interval, place
+from .refusals import require_kernels
 
 
 class ExportPlan(NamedTuple):
@@ -37,19 +38,19 @@ class ExportPlan(NamedTuple):
 
 def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, TensorType]) -> ExportPlan:
     """Raises NotBuiltError listing every node that has no C kernel, before anything is written."""
-    predict = specialize(graph, training=False).graph
+    known = dict(inputs) | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
+    predict = specialize(fill_created(graph, infer_types(graph, known)), training=False).graph
     graph = Graph(predict.outputs[:len(graph.outputs)])   # updates of running statistics are no part of inference
     graph = merge(fold_affine(simplify(graph)))
-    constants = _constants(graph, parameters)
+    types = infer_types(graph, known)
+    constants = _constants(graph, parameters, types)
     order = [Value(n, 0) for n in graph.inputs if n.name in inputs]
     steps = schedule(graph.outputs, [*order, *constants])
     _require_known(steps, constants, inputs)
-    known = dict(inputs) | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
-    types = infer_types(graph, known)
     for value in order:
         if types.get(value) is None:  # an input that nothing reads any more keeps its place among the inputs
             types.set(value.node, (inputs[value.node.name],))
-    _require_kernels(steps, types)
+    require_kernels(steps, types)
     source = _sources(steps)
     offsets, total = _offsets(steps, order, graph.outputs, constants, source, types)
     return ExportPlan(tuple(order), graph.outputs, constants, steps, source, offsets, total, types)
@@ -59,8 +60,8 @@ def _type(tensor: torch.Tensor) -> TensorType:
     return TensorType(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
 
-def _constants(graph: Graph, parameters: Mapping[str, torch.Tensor]) -> dict[Value, torch.Tensor]:
-    """Every value that depends on parameters and attributes alone and that the rest reads, computed now."""
+def _constants(graph: Graph, parameters: Mapping[str, torch.Tensor], types: Types) -> dict[Value, torch.Tensor]:
+    """Every value that depends on parameters, attributes and shapes alone and that the rest reads, computed now."""
     static: set[Node] = set()
     for node in graph.nodes:
         if node.name in parameters if node.op is None else _is_static(node, static):
@@ -70,16 +71,18 @@ def _constants(graph: Graph, parameters: Mapping[str, torch.Tensor]) -> dict[Val
         if node not in static:
             wanted.update((v, None) for v in node.inputs if v.node in static)
     wanted.update((v, None) for v in graph.outputs if v.node in static)
-    variables = [n for n in graph.nodes if n.op is None and n in static]
+    given = {Value(n, 0): parameters[n.name] for n in graph.nodes if n.op is None and n in static}
+    given |= {v: torch.zeros(types[v].shape, dtype=TORCH_DTYPES[types[v].dtype])     # its shape is all that is read
+              for node in static for v in node.inputs if v.node not in static}
     with torch.no_grad():
-        results = Program(list(wanted), [Value(n, 0) for n in variables]).run([parameters[n.name] for n in variables])
-    return dict(zip(wanted, results, strict=True))
+        results = Program(list(wanted), list(given)).run(list(given.values()))
+    return {value: result.contiguous() for value, result in zip(wanted, results, strict=True)}
 
 
 def _is_static(node: Node, static: set[Node]) -> bool:
-    """Whether the node's value can be computed now: no input varies, nothing is drawn, no length is to be inferred."""
-    return (all(v.node in static for v in node.inputs) and not node.op.needs_seed
-            and (bool(node.inputs) or 0 not in (node.attrs.get("shape") or ())))
+    """Whether the node's value can be computed now: no input varies beyond its shape, nothing is drawn."""
+    return not node.op.needs_seed and all(v.node in static or i in node.op.traits.shape_only
+                                          for i, v in enumerate(node.inputs))
 
 
 def _require_known(steps: Sequence[Node], constants: Mapping, inputs: Mapping) -> None:
@@ -89,20 +92,6 @@ def _require_known(steps: Sequence[Node], constants: Mapping, inputs: Mapping) -
     if missing:
         raise OperatorError(f"export to C: the graph reads {', '.join(missing)}; got neither a parameter nor an input "
                             f"shape of that name; give them, or export the net before its loss")
-
-
-def _require_kernels(steps: Sequence[Node], types: Types) -> None:
-    lacking = [describe(n) for n in steps if not n.op.traits.reshape
-               and (n.op.emit_c_rule is None or isinstance(n.op.emit_c_rule, TrainingOnly))]
-    if lacking:
-        raise NotBuiltError(f"export to C: no C kernel for {'; '.join(lacking)}; "
-                            f"export with --to mxnet, or change the model")
-    for node in steps:
-        for value in (*node.inputs, Value(node, 0)):
-            found = types.get(value)
-            if found is not None and found.dtype != "float32":
-                raise NotBuiltError(f"export to C: {describe(node)} works on {found}; only float32 is built; "
-                                    f"cast the model to float32")
 
 
 def _sources(steps: Sequence[Node]) -> dict[Value, Value]:

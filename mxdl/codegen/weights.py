@@ -13,13 +13,28 @@ ALIGNMENT = 64
 
 
 def pack(tensors: Sequence[torch.Tensor]) -> tuple[bytes, list[int]]:
-    """All tensors as little-endian float32, each at a 64-byte boundary; the bytes and the offset of each."""
+    """All tensors as little-endian elements of their dtype, each at a 64-byte boundary; the bytes and the offset of
+    each."""
     blob, offsets = bytearray(), []
     for tensor in tensors:
         blob += bytes(-len(blob) % ALIGNMENT)
         offsets.append(len(blob))
-        blob += tensor.detach().contiguous().to(torch.float32).numpy().astype("<f4").tobytes()
+        array = tensor.detach().contiguous().numpy()
+        blob += array.astype(array.dtype.newbyteorder("<")).tobytes()
     return bytes(blob), offsets
+
+
+def runs(tensors: Sequence[torch.Tensor], offsets: Sequence[int]) -> Iterator[str]:
+    """The lines {start, end, bytes of an element} of what a big-endian machine turns around."""
+    joined: list[list[int]] = []
+    for tensor, start in zip(tensors, offsets, strict=True):
+        end, size = start + tensor.numel() * tensor.element_size(), tensor.element_size()
+        if joined and joined[-1][2] == size:
+            joined[-1][1] = end
+        else:
+            joined.append([start, end, size])
+    for start, end, size in joined:
+        yield f"{{{start}, {end}, {size}}},"
 
 
 def checksum(blob: bytes) -> int:

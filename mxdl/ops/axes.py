@@ -128,4 +128,4 @@ def _(call):
     axes = [i % data.dim() for i in call.attrs["axis"]]
     strides = [-s if i in axes else s for i, s in enumerate(data.stride())]
     offset = sum((data.shape[i] - 1) * data.stride(i) for i in axes)
-    return copy_loops(call.inputs[0].pointer, call.outputs[0].pointer, data.shape, strides, offset)
+    return copy_loops(call.inputs[0], call.outputs[0], data.shape, strides, offset)

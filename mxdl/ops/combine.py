@@ -219,10 +219,11 @@ def pad(data, *, mode: str, pad_width: tuple[int, ...], constant_value: float = 
 
 def emit_side_by_side(call, rows: int, lengths: list[int]) -> str:
     """C that puts blocks of `lengths` elements, one an input, side by side in each of `rows` rows."""
-    out, lines, offset = call.outputs[0].pointer, [], 0
+    out, lines, offset = call.outputs[0], [], 0
+    size = out.type.num_bytes // max(out.size, 1)
     for part, length in zip(call.inputs, lengths, strict=True):
-        lines.append(call.call("copy_block", c_text("copy_block"), part.pointer, f"{out} + {offset}", rows, length,
-                               length, sum(lengths)))
+        lines.append(call.call("copy_block", c_text("copy_block"), part.address, f"{out.address} + {offset}", rows,
+                               length * size, length * size, sum(lengths) * size))
         offset += length
     return " ".join(lines)
 
@@ -245,8 +246,8 @@ def _(call):
 @add_n.emit_c
 def _(call):
     out = call.outputs[0]
-    terms = " + ".join(f"{part.pointer}[i]" for part in call.inputs)
-    return f"for (size_t i = 0; i < {out.size}; ++i) {out.pointer}[i] = {terms};"
+    terms = " + ".join(f"{part.address}[i]" for part in call.inputs)
+    return f"for (size_t i = 0; i < {out.size}; ++i) {out.address}[i] = ({out.element})({terms});"
 
 
 tile.emit_c(emit_view(tiles))

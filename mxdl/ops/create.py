@@ -123,15 +123,3 @@ def index_array(data, *, axes: tuple[int, ...] | None = None):
     """The position of each element, along all axes or those in `axes`.  data: T[...]   out: int64[..., len(axes)]"""
     grid = torch.meshgrid(*(torch.arange(n, device=data.device) for n in data.shape), indexing="ij")
     return torch.stack([grid[i] for i in (range(data.dim()) if axes is None else axes)], -1)
-
-
-def emit_constant(number: str):
-    """C that fills the output with one number."""
-    def emit(call):
-        out = call.outputs[0]
-        return f"for (size_t i = 0; i < {out.size}; ++i) {out.pointer}[i] = {number};"
-    return emit
-
-
-zeros_like.emit_c(emit_constant("0.0f"))
-ones_like.emit_c(emit_constant("1.0f"))

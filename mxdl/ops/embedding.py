@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from ..types import DType, TensorType
-from .c_text import c_text
+from .indices_c import emit_take
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -54,5 +54,4 @@ def _(inputs, attrs):
 @embedding.emit_c
 def _(call):
     numbers, weight = call.inputs
-    return call.call("take_slices", c_text("take"), weight.pointer, numbers.pointer, call.outputs[0].pointer, 1,
-                     *weight.shape, numbers.size, 0)
+    return emit_take(call, weight, numbers, 1, *weight.shape)

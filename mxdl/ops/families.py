@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
 from ..errors import OperatorError, ShapeError
-from ..types import dtype_name
+from ..types import TORCH_DTYPES, dtype_name
 from . import registry
 from .broadcasting import sum_to
 from .operator import NOT_DIFFERENTIABLE, NotDifferentiable, Operator
@@ -74,11 +75,13 @@ class Pair(NamedTuple):
 def binary(same: str, broadcast: str, function: Kernel, formula: str, *,
            gradients: tuple[Callable, Callable] | NotDifferentiable | None = None, commutative: bool = False,
            same_aliases: Sequence[str] = (), broadcast_aliases: Sequence[str] = (),
-           low: float = -1.0, high: float = 1.0, c: str | None = None, in_place: Kernel | None = None) -> Pair:
+           low: float = -1.0, high: float = 1.0, c: str | None = None, integers: str = "",
+           in_place: Kernel | None = None) -> Pair:
     """Register out = function(lhs, rhs) twice: `same` for equal shapes, `broadcast` with broadcasting.
 
     function: takes tensors of one dtype and keeps it, whatever it is.
     gradients: (dlhs, drhs), each f(call) -> the gradient in the output's shape, written in operators.
+    c, integers: the C expressions of x and y for floats and for integers, for the single-file build.
     in_place: torch's function that overwrites lhs.
     """
     def same_kernel(lhs: torch.Tensor, rhs: torch.Tensor):
@@ -119,7 +122,7 @@ def binary(same: str, broadcast: str, function: Kernel, formula: str, *,
         pair.broadcast.gradient(lambda call: [sum_to(f(call), x) if need else None for f, x, need
                                               in zip(gradients, call.inputs, call.needs, strict=True)])
     if c is not None:
-        pair.same.emit_c_rule = pair.broadcast.emit_c_rule = elementwise_c(c)
+        pair.same.emit_c_rule = pair.broadcast.emit_c_rule = elementwise_c(c, integers)
     return pair
 
 
@@ -139,13 +142,13 @@ def mismatch(name: str, lhs: torch.Tensor, rhs: torch.Tensor, advice: str) -> Op
 
 def scalar(name: str, function: Kernel, formula: str, *, alias: str, aliases: Sequence[str] = (),
            gradient: Callable | NotDifferentiable | None = None, low: float = -1.0, high: float = 1.0,
-           values: Sequence[float] = (2.0, -0.5), c: str | None = None) -> Operator:
+           values: Sequence[float] = (2.0, -0.5), c: str | None = None, integers: str = "") -> Operator:
     """Register out = function(data, scalar) for a Python number.
 
     Scalars do not promote: for an integer array the number is truncated to an integer first; only truth values become
     int64.
     gradient: f(call) -> dx written in operators, or NOT_DIFFERENTIABLE; without it, autograd of `function`.
-    c: the C expression of x and {scalar}.
+    c, integers: the C expressions of x and {scalar} for floats and for integers.
     """
     def kernel(data: torch.Tensor, *, scalar: float = 1.0, is_int: bool = True):
         if data.is_floating_point():
@@ -167,7 +170,7 @@ def scalar(name: str, function: Kernel, formula: str, *, alias: str, aliases: Se
     elif gradient is not None:
         op.gradient_rule = lambda call: [gradient(call)]
     if c is not None:
-        op.emit_c_rule = elementwise_c(c)
+        op.emit_c_rule = elementwise_c(c, integers)
     return op
 
 
@@ -182,19 +185,39 @@ def whole_number(number: float, dtype: torch.dtype) -> int:
     return (cut - limits.min) % 2 ** limits.bits + limits.min
 
 
-def elementwise_c(expression: str) -> Callable:
-    """The single-file kernel of out[i] = expression of x (= in0[i]), y (= in1[i]) and {attributes} as C literals."""
+def elementwise_c(expression: str, integers: str = "") -> Callable:
+    """The single-file kernel of out[i] = expression of x (= in0[i]), y (= in1[i]) and {attributes} as C literals.
+
+    integers: the expression for integers, reckoned in int64; without it they are reckoned in float32, which is what
+    the eager kernels of one input do.
+    """
     def emit(call):
-        return call.elementwise(expression.format(**{k: c_literal(v) for k, v in call.attrs.items()}))
+        used = [b for b in (*call.inputs, call.outputs[0]) if b.address != "NULL"]
+        whole = not any(b.is_float for b in used)
+        double = any(b.dtype == "float64" for b in used)
+        if double and re.search(r"[a-z0-9]f\(", expression):
+            raise call.refuse("this function of float64 has no C kernel")
+        if whole and integers:
+            literals = {k: _whole_literal(v, used[0].dtype) for k, v in call.attrs.items()}
+            return call.elementwise(integers.format(**literals), "int64_t")
+        literals = {k: c_literal(v, "" if double else "f") for k, v in call.attrs.items()}
+        return call.elementwise(expression.format(**literals), "double" if double else "float")
     return emit
 
 
-def c_literal(value: Any) -> str:
-    """A number as C writes it: 2.5f, INFINITY, 3."""
+def _whole_literal(value: Any, dtype: str) -> str:
+    """An attribute as the int64 that the eager kernel makes of it for integers of `dtype`."""
+    if not isinstance(value, float):
+        return c_literal(value)
+    return f"INT64_C({whole_number(value, TORCH_DTYPES['int64' if dtype == 'bool' else dtype])})"
+
+
+def c_literal(value: Any, suffix: str = "f") -> str:
+    """A number as C writes it: 2.5f (2.5 with suffix ""), INFINITY, 3."""
     if isinstance(value, float):
         if value != value:
             return "NAN"
         if value in (float("inf"), float("-inf")):
             return "INFINITY" if value > 0 else "(-INFINITY)"
-        return f"{value!r}f" if value >= 0 else f"({value!r}f)"
+        return f"{value!r}{suffix}" if value >= 0 else f"({value!r}{suffix})"
     return str(int(value)) if isinstance(value, (bool, int)) else str(value)

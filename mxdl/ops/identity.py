@@ -6,7 +6,6 @@ import torch
 from ..errors import OperatorError
 from ..types import DType, torch_dtype
 from .combine import one_or_all
-from .families import elementwise_c
 from .operator import operator
 from .samples import Sample
 from .scalar import mul_scalar
@@ -105,7 +104,7 @@ def _(call):
 
 
 for op in (copy, identity_like, block_grad, make_loss, make_loss_scaled, gradient_multiplier):
-    op.emit_c_rule = elementwise_c("x")
+    op.emit_c(lambda call: call.elementwise("x"))
 
 
 def convert(data: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -129,6 +128,14 @@ def cast(data, *, dtype: DType):
 def amp_cast(data, *, dtype: DType):
     """A float array in another dtype of floats; integers stay as they are.  data: T[...]   out: dtype[...] or T[...]"""
     return data.to(torch_dtype(dtype), copy=True) if data.is_floating_point() else data.clone()
+
+
+@cast.emit_c
+@amp_cast.emit_c
+def _(call):
+    """Floats go to unsigned integers through signed ones, as in `convert`."""
+    (data,), out = call.inputs, call.outputs[0]
+    return call.elementwise("(int64_t)x" if data.is_float and out.dtype == "uint8" else "x")
 
 
 @operator("_backward_cast", traits=Traits(recompute=CHEAP, elementwise=True, view=True, shape_only=(1,)), parity=None)

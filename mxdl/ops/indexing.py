@@ -9,7 +9,7 @@ import torch
 
 from ..errors import OperatorError, ShapeError
 from ..types import DType, torch_dtype
-from .c_text import c_text
+from .indices_c import emit_take
 from .operator import NOT_DIFFERENTIABLE, operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -52,9 +52,8 @@ def _(call):
         raise call.refuse("take with mode='raise' has no C kernel: there is nobody to raise to")
     shape = call.inputs[0].shape
     axis = call.attrs["axis"] % len(shape)
-    return call.call("take_slices", c_text("take"), call.inputs[0].pointer, call.inputs[1].pointer,
-                     call.outputs[0].pointer, math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:]),
-                     call.inputs[1].size, int(call.attrs["mode"] == "wrap"))
+    return emit_take(call, call.inputs[0], call.inputs[1], math.prod(shape[:axis]), shape[axis],
+                     math.prod(shape[axis + 1:]), call.attrs["mode"] == "wrap")
 
 
 @operator("_backward_take", traits=LIKE_LAST, parity=None)
@@ -264,7 +263,8 @@ def _(shapes):
 
 @where.emit_c
 def _(call):
-    (condition, x, y), out = call.inputs, call.outputs[0]
-    rows = out.size // condition.size  # elements that share a condition
-    return (f"for (size_t i = 0; i < {out.size}; ++i) {out.pointer}[i] = "
-            f"{condition.pointer}[i / {rows}] != 0.0f ? {x.pointer}[i] : {y.pointer}[i];")
+    condition, out = call.inputs[0], call.outputs[0]
+    if len(condition.shape) == 1 and len(out.shape) > 1:   # one for each row
+        call.inputs[0] = condition._replace(type=condition.type._replace(shape=(*condition.shape,
+                                                                                *[1] * (len(out.shape) - 1))))
+    return call.elementwise("x != 0 ? y : z")

@@ -9,9 +9,10 @@ import torch
 
 from ..errors import ShapeError
 from ..types import DType, TensorType, torch_dtype
+from . import reduce_c as c
 from . import registry
-from .c_text import c_text
 from .operator import NOT_DIFFERENTIABLE, Operator, operator
+from .reduce_c import Fold, emit_fold, fold_loops
 from .samples import Sample
 from .traits import CHEAP, Traits
 
@@ -36,9 +37,9 @@ def at_least_one_axis(out: torch.Tensor) -> torch.Tensor:
     return out if out.dim() else out.reshape(1)
 
 
-def reduction(name: str, function: Callable, formula: str, *, aliases: Sequence[str] = (), low: float = -1.0,
-              samples: Sequence[Sample] = (), tolerance: float | None = None) -> Operator:
-    """Register out = function(data, axes, keepdims) with MXNet's axis, keepdims and exclude."""
+def reduction(name: str, function: Callable, formula: str, fold: Fold, *, aliases: Sequence[str] = (),
+              low: float = -1.0, samples: Sequence[Sample] = (), tolerance: float | None = None) -> Operator:
+    """Register out = function(data, axes, keepdims) with MXNet's axis, keepdims and exclude; `fold` is its C."""
     def kernel(data: torch.Tensor, *, axis: tuple[int, ...] | None = None, keepdims: bool = False,
                exclude: bool = False):
         axes = reduced_axes(name, data.dim(), axis, exclude)
@@ -51,8 +52,8 @@ def reduction(name: str, function: Callable, formula: str, *, aliases: Sequence[
                 Sample((2, 3, 4), axis=1, exclude=True, **shape), Sample((2, 3, 4), keepdims=True, **shape)]
     op = registry.add(Operator(name, kernel, aliases=aliases, traits=REDUCTION, samples=[*standard, *samples]))
     op.infer(lambda inputs, attrs: (reduced_type(name, inputs[0], attrs),))
-    if name in C_KINDS:
-        op.emit_c(emit_reduction(C_KINDS[name]))
+    op.emit_c(emit_fold(fold, lambda call: reduced_axes(name, len(call.inputs[0].shape), call.attrs["axis"],
+                                                        call.attrs["exclude"])))
     return op
 
 
@@ -62,23 +63,6 @@ def reduced_type(name: str, data: TensorType, attrs: Mapping[str, Any]) -> Tenso
     if attrs["keepdims"]:
         return TensorType(tuple(1 if i in axes else n for i, n in enumerate(data.shape)), data.dtype)
     return TensorType(tuple(n for i, n in enumerate(data.shape) if i not in axes) or (1,), data.dtype)
-
-
-#: reduction -> the number by which the C kernel knows it
-C_KINDS = {"sum": 0, "mean": 1, "max": 2, "min": 3}
-
-
-def emit_reduction(kind: int) -> Callable:
-    """The C kernel of a reduction.  Neighbouring axes are reduced as one; axes that lie apart have no kernel."""
-    def emit(call) -> str:
-        shape = call.inputs[0].shape
-        axes = reduced_axes(call.where, len(shape), call.attrs["axis"], call.attrs["exclude"])
-        if list(axes) != list(range(axes[0], axes[-1] + 1)):
-            raise call.refuse(f"a reduction over axes that are not neighbours has no C kernel; got axes {axes}")
-        return call.call("reduce_axis", c_text("reduce"), call.inputs[0].pointer, call.outputs[0].pointer,
-                         math.prod(shape[:axes[0]]), math.prod(shape[axes[0]:axes[-1] + 1]),
-                         math.prod(shape[axes[-1] + 1:]), kind)
-    return emit
 
 
 INTEGERS = Sample(((2, 3), "int32"), low=-5, high=9, axis=1)
@@ -106,16 +90,16 @@ def nanprod_over(data: torch.Tensor, axes: tuple[int, ...], keepdims: bool) -> t
     return prod_over(torch.where(torch.isnan(data), torch.ones_like(data), data), axes, keepdims)
 
 
-total = reduction("sum", sum_over, "Sum", aliases=("sum_axis", "_sparse_sum"), samples=[INTEGERS])
-mean = reduction("mean", mean_over, "Mean", aliases=("_sparse_mean",), samples=[INTEGERS])
-prod = reduction("prod", prod_over, "Product", low=0.5, samples=[INTEGERS])
+total = reduction("sum", sum_over, "Sum", c.TOTAL, aliases=("sum_axis", "_sparse_sum"), samples=[INTEGERS])
+mean = reduction("mean", mean_over, "Mean", c.MEAN, aliases=("_sparse_mean",), samples=[INTEGERS])
+prod = reduction("prod", prod_over, "Product", c.PRODUCT, low=0.5, samples=[INTEGERS])
 nansum = reduction("nansum", lambda data, axes, keepdims: torch.nansum(data, axes, keepdim=keepdims, dtype=data.dtype),
-                   "Sum of what is not nan")
-nanprod = reduction("nanprod", nanprod_over, "Product of what is not nan", low=0.5)
+                   "Sum of what is not nan", c.NAN_TOTAL)
+nanprod = reduction("nanprod", nanprod_over, "Product of what is not nan", c.NAN_PRODUCT, low=0.5)
 maximum = reduction("max", lambda data, axes, keepdims: torch.amax(data, axes, keepdim=keepdims), "Maximum",
-                    aliases=("max_axis",), samples=[INTEGERS])
+                    c.LARGEST, aliases=("max_axis",), samples=[INTEGERS])
 minimum = reduction("min", lambda data, axes, keepdims: torch.amin(data, axes, keepdim=keepdims), "Minimum",
-                    aliases=("min_axis",), samples=[INTEGERS])
+                    c.SMALLEST, aliases=("min_axis",), samples=[INTEGERS])
 
 
 def broadcast_back(dout: torch.Tensor, shape: Sequence[int], axes: tuple[int, ...]) -> torch.Tensor:
@@ -165,6 +149,10 @@ def square_sum(data, *, axis: tuple[int, ...] | None = None, keepdims: bool = Fa
     return at_least_one_axis(sum_over(data * data, axes, keepdims))
 
 
+square_sum.emit_c(emit_fold(c.SQUARES, lambda call: reduced_axes(
+    call.where, len(call.inputs[0].shape), call.attrs["axis"], call.attrs["exclude"])))
+
+
 @operator("norm", aliases=("_sparse_norm",), traits=REDUCTION,
           samples=[Sample((2, 3)), Sample((2, 3, 4), ord=1, axis=1), Sample((2, 3, 4), axis=(0, 2), keepdims=True),
                    Sample((2, 3), ord=2, axis=-1)])
@@ -177,6 +165,12 @@ def norm(data, *, ord: int = 2, axis: tuple[int, ...] | None = None, out_dtype: 
     dtype = torch_dtype(out_dtype) if out_dtype else data.dtype
     wide = data if data.is_floating_point() else data.float()
     return at_least_one_axis(torch.linalg.vector_norm(wide, ord, axes, keepdim=keepdims).to(dtype))
+
+
+@norm.emit_c
+def _(call):
+    axes = reduced_axes("norm", len(call.inputs[0].shape), call.attrs["axis"])
+    return fold_loops(call.inputs[0], call.outputs[0], axes, c.DISTANCE if call.attrs["ord"] == 1 else c.LENGTH)
 
 
 @operator("_backward_norm", traits=REDUCTION, parity=None)

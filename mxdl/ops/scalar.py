@@ -80,47 +80,56 @@ def from_data(backward: Operator):
 
 
 plus_scalar: Operator = scalar("_plus_scalar", torch.add, "data + scalar", alias="_PlusScalar",
-                               gradient=lambda call: call.douts[0], c="x + {scalar}")
+                               gradient=lambda call: call.douts[0], c="x + {scalar}",
+                               integers="x + {scalar}")
 scalar("_minus_scalar", torch.sub, "data - scalar", alias="_MinusScalar", gradient=lambda call: call.douts[0],
-       c="x - {scalar}")
+       c="x - {scalar}", integers="x - {scalar}")
 scalar("_rminus_scalar", lambda x, s: s - x, "scalar - data", alias="_RMinusScalar",
-       gradient=lambda call: negative(call.douts[0]), c="{scalar} - x")
+       gradient=lambda call: negative(call.douts[0]), c="{scalar} - x",
+       integers="{scalar} - x")
 mul_scalar: Operator = scalar("_mul_scalar", torch.mul, "data * scalar", alias="_MulScalar",
                               gradient=lambda call: mul_scalar(call.douts[0], scalar=call.attrs["scalar"]),
-                              c="x * {scalar}")
+                              c="x * {scalar}", integers="x * {scalar}")
 div_scalar: Operator = scalar("_div_scalar", divide, "data / scalar", alias="_DivScalar",
                               gradient=lambda call: div_scalar(call.douts[0], scalar=call.attrs["scalar"]),
-                              c="x / {scalar}")
+                              c="x / {scalar}",
+                              integers="{scalar} == 0 ? 0 : x / {scalar}")
 scalar("_rdiv_scalar", divided_by, "scalar / data", alias="_RDivScalar", low=0.5, high=2.0,
-       gradient=lambda call: rdiv_gradient(call.douts[0], call.outputs[0], call.inputs[0]), c="{scalar} / x")
+       gradient=lambda call: rdiv_gradient(call.douts[0], call.outputs[0], call.inputs[0]), c="{scalar} / x",
+       integers="x == 0 ? 0 : {scalar} / x")
 scalar("_mod_scalar", modulo, "data % scalar with the sign of scalar, 0 where scalar is 0", alias="_ModScalar",
        values=(0.3, -0.4), gradient=lambda call: call.douts[0],
-       c="{scalar} == 0.0f ? 0.0f : x - floorf(x / {scalar}) * {scalar}")
+       c="{scalar} == 0.0f ? 0.0f : x - floorf(x / {scalar}) * {scalar}",
+       integers="{scalar} == 0 ? 0 : (x % {scalar} + {scalar}) % {scalar}")
 scalar("_rmod_scalar", modulo_of, "scalar % data with the sign of data, 0 where data is 0", alias="_RModScalar",
        low=0.3, high=2.0, gradient=from_data(rmod_gradient),
-       c="x == 0.0f ? 0.0f : {scalar} - floorf({scalar} / x) * x")
+       c="x == 0.0f ? 0.0f : {scalar} - floorf({scalar} / x) * x",
+       integers="x == 0 ? 0 : ({scalar} % x + x) % x")
 scalar("_power_scalar", power, "data ** scalar", alias="_PowerScalar", low=0.2, high=2.0,
        gradient=from_data(power_gradient),
-       c="powf(x, {scalar})")
+       c="powf(x, {scalar})", integers="pow((double)x, (double){scalar})")
 scalar("_rpower_scalar", lambda x, s: torch.pow(s, x), "scalar ** data", alias="_RPowerScalar", values=(2.0, 0.5),
        gradient=lambda call: mul_scalar(multiply.same(call.douts[0], call.outputs[0]),
                                         scalar=logarithm(call.attrs["scalar"])),
-       c="powf({scalar}, x)")
+       c="powf({scalar}, x)", integers="pow((double){scalar}, (double)x)")
 scalar("_maximum_scalar", lambda x, s: torch.clamp(x, min=s), "the larger of data and scalar", alias="_MaximumScalar",
        aliases=("_npi_maximum_scalar",), values=(0.1, -0.5), gradient=from_data(maximum_gradient),
-       c="x > {scalar} ? x : {scalar}")
+       c="x > {scalar} ? x : {scalar}",
+       integers="x > {scalar} ? x : {scalar}")
 scalar("_minimum_scalar", lambda x, s: torch.clamp(x, max=s), "the smaller of data and scalar", alias="_MinimumScalar",
        aliases=("_npi_minimum_scalar",), values=(0.1, -0.5), gradient=from_data(minimum_gradient),
-       c="x < {scalar} ? x : {scalar}")
+       c="x < {scalar} ? x : {scalar}",
+       integers="x < {scalar} ? x : {scalar}")
 scalar("_hypot_scalar", hypotenuse, "(data ** 2 + scalar ** 2) ** 0.5", alias="_HypotScalar",
        aliases=("_npi_hypot_scalar",),
-       gradient=lambda call: ratio(call.douts[0], call.outputs[0], call.inputs[0]), c="hypotf(x, {scalar})")
+       gradient=lambda call: ratio(call.douts[0], call.outputs[0], call.inputs[0]), c="hypotf(x, {scalar})",
+       integers="sqrt((double)x * x + (double){scalar} * {scalar})")
 
 
 def comparison(name: str, alias: str, function, formula: str, c: str) -> None:
     """A row whose result is 1 where it holds and 0 elsewhere, in the dtype of data."""
     scalar(name, lambda x, s: function(x, s).to(x.dtype), f"1 where {formula}, else 0", alias=alias,
-           values=(0.0, 0.3), gradient=NOT_DIFFERENTIABLE, c=f"(float)({c})")
+           values=(0.0, 0.3), gradient=NOT_DIFFERENTIABLE, c=f"(float)({c})", integers=c.replace("0.0f", "0"))
 
 
 comparison("_equal_scalar", "_EqualScalar", torch.eq, "data == scalar", "x == {scalar}")

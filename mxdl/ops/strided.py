@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
+from .loops_c import collapsed
 from .operator import Operator
 
 
@@ -19,17 +21,25 @@ def emit_view(of: Operator | Callable) -> Callable:
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         statements = []
         for view, out in zip(outputs, call.outputs, strict=True):
+            if out is not None and out.dtype != call.inputs[0].dtype:
+                raise call.refuse("a change of dtype has no C kernel here")
             if view.untyped_storage()._cdata != inputs[0].untyped_storage()._cdata:
                 raise call.refuse("this form of it is more than a view and has no C kernel")
             if out is not None:
-                statements.append(copy_loops(call.inputs[0].pointer, out.pointer, view.shape, view.stride(),
-                                             view.storage_offset()))
+                statements.append(copy_loops(call.inputs[0], out, view.shape, view.stride(), view.storage_offset()))
         return " ".join(statements)
     return emit
 
 
-def copy_loops(source: str, target: str, shape: Sequence[int], strides: Sequence[int], offset: int) -> str:
-    """C loops that write the elements source[offset + i0 * stride0 + ...] to `target` in order."""
-    loops = "".join(f"for (size_t i{k} = 0; i{k} < {length}; ++i{k}) " for k, length in enumerate(shape))
-    place = " + ".join([str(offset), *(f"i{k} * {stride}" for k, stride in enumerate(strides) if stride)])
-    return f"{{ float *RESTRICT to = {target}; {loops}*to++ = {source}[{place}]; }}"
+def copy_loops(source: Any, target: Any, shape: Sequence[int], strides: Sequence[int], offset: int) -> str:
+    """C that writes the elements source[offset + i0 * stride0 + ...] to `target` in order; both are buffers."""
+    lengths, (steps,) = collapsed(shape, [strides])
+    outer, n = range(len(lengths) - 1), lengths[-1]
+    loops = "".join(f"for (ptrdiff_t i{k} = 0; i{k} < {lengths[k]}; ++i{k}) " for k in outer)
+    place = " + ".join([str(offset), *(f"i{k} * {steps[k]}" for k in outer if steps[k])])
+    row = f"const {source.element} *row = {source.address} + ({place});"
+    if steps[-1] == 1:
+        body = f"memcpy(to, row, {n} * sizeof *to);"
+    else:
+        body = f"for (ptrdiff_t i = 0; i < {n}; ++i) to[i] = row[i * ({steps[-1]})];"
+    return f"{{ {target.element} *to = {target.address}; {loops}{{ {row} {body} to += {n}; }} }}"

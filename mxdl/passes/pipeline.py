@@ -57,12 +57,12 @@ def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror_mode
 
 def _prepare(graph: Graph, training: bool, known: Mapping[str, TensorType] | None):
     if known is not None:
-        graph = _fill_created(graph, infer_types(graph, known))
+        graph = fill_created(graph, infer_types(graph, known))
     graph, updated, num_seeds = specialize(graph, training)
     return _run(FORWARD_PASSES, graph), updated, num_seeds
 
 
-def _fill_created(graph: Graph, types: Types) -> Graph:
+def fill_created(graph: Graph, types: Types) -> Graph:
     """Write the shapes that inference found for creation nodes of unknown length."""
     if not types.created:
         return graph

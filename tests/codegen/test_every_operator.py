@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from mxdl.codegen import export_c
+from mxdl.codegen.call import C_TYPES
 from mxdl.errors import NotBuiltError
 from mxdl.graph import Graph, Value, apply, variable
 from mxdl.ops import get
 from mxdl.ops.operator import TrainingOnly
+from mxdl.types import DTYPE_NAMES, TensorType
 from tests.ops.calls import Case, sample_cases
 from tests.parity.kernels import forward
 
@@ -24,13 +26,14 @@ FLAGS = "-O1 -std=c11 -Wall -Wextra -Werror -Wno-unused-function -Wno-type-limit
 
 
 def has_c_kernel(case: Case) -> bool:
-    """Whether the single-file build takes this call: float32 in predict mode, with a rule that does not refuse."""
+    """Whether the single-file build may take this call: in predict mode, of dtypes that C has, with a rule."""
     op, call = case.op, case.call
-    if op.emit_c_rule is None or isinstance(op.emit_c_rule, TrainingOnly) or call.training or op.needs_seed:
+    constant = all(i in op.traits.shape_only for i in range(len(call.inputs)))
+    if not (op.emit_c_rule or constant) or isinstance(op.emit_c_rule, TrainingOnly) or call.training or op.needs_seed:
         return False
     outputs = visible(case)
-    return (bool(call.inputs) and all(a.dtype == np.float32 and a.size for a in call.inputs)
-            and all(out.dtype is torch.float32 for out in outputs))
+    return (bool(call.inputs) and all(str(a.dtype) in C_TYPES and a.size for a in call.inputs)
+            and all(DTYPE_NAMES[out.dtype] in C_TYPES for out in outputs))
 
 
 def visible(case: Case) -> list[torch.Tensor]:
@@ -48,9 +51,9 @@ def batches() -> list[list[Case]]:
     return found
 
 
-def node_of(case: Case, number: int) -> tuple[list[Value], dict[str, tuple[int, ...]]]:
-    """The visible outputs of the call as graph values, and the shapes of its variables."""
-    shapes = {f"in{number}_{i}": a.shape for i, a in enumerate(case.call.inputs)}
+def node_of(case: Case, number: int) -> tuple[list[Value], dict[str, TensorType]]:
+    """The visible outputs of the call as graph values, and the types of its variables."""
+    shapes = {f"in{number}_{i}": TensorType(a.shape, str(a.dtype)) for i, a in enumerate(case.call.inputs)}
     made = apply(case.op, [variable(name) for name in shapes], case.op.parse(case.call.attrs), name=f"node{number}")
     return [made] if isinstance(made, Value) else list(made[:len(visible(case))]), shapes
 
@@ -83,14 +86,14 @@ def test_c_equals_eager(batch, tmp_path):
     arrays = {f"in{n}_{i}": a for n, case in enumerate(cases) for i, a in enumerate(case.call.inputs)}
     data = b"".join(np.ascontiguousarray(arrays[node.name]).tobytes() for node in graph.inputs)
     done = subprocess.run([program], input=data, capture_output=True, timeout=60, check=True)
-    got = np.frombuffer(done.stdout, "<f4")
     start = 0
     for case in cases:
         for expected in visible(case):
-            found = got[start:start + expected.numel()].reshape(expected.shape)
-            start += expected.numel()
-            np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6, err_msg=repr(case))
-    assert start == got.size
+            found = np.frombuffer(done.stdout, expected.numpy().dtype, expected.numel(), start)
+            start += found.nbytes
+            np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=2e-5, atol=2e-6,
+                                       err_msg=repr(case))
+    assert start == len(done.stdout)
 
 
 def test_arrays_made_of_attributes_alone_are_constants(tmp_path):
@@ -107,3 +110,8 @@ def test_arrays_made_of_attributes_alone_are_constants(tmp_path):
 
 def test_many_operators_have_a_c_kernel():
     assert len({case.op for batch in batches() for case in batch}) >= 160
+
+
+def test_integer_cases_are_among_them():
+    dtypes = {str(a.dtype) for batch in batches() for case in batch for a in case.call.inputs}
+    assert dtypes >= {"float32", "int32", "bool"}
