@@ -2,8 +2,10 @@
 
 ``create(name)`` builds a store; ``KVStoreBase`` is what a store of your own derives from.
 """
-from .errors import KVStoreError, StoreNotBuiltError
+from .errors import DeadServerError, DeadWorkerError, JobError, JobFailedError, KVStoreError, StoreNotBuiltError
+from .job import Job
 from .local import LocalStore
 from .store import KVStore, KVStoreBase, Updater, create
 
-__all__ = ["KVStore", "KVStoreBase", "KVStoreError", "LocalStore", "StoreNotBuiltError", "Updater", "create"]
+__all__ = ["DeadServerError", "DeadWorkerError", "Job", "JobError", "JobFailedError", "KVStore", "KVStoreBase",
+           "KVStoreError", "LocalStore", "StoreNotBuiltError", "Updater", "create"]

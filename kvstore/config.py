@@ -1,0 +1,76 @@
+"""Every environment variable that the store reads, with default and meaning.  No other file here reads the environment.
+
+A job (job.py) may be described by this package's own variables or by those of a launcher that people already have:
+MXNet's DMLC_*, torchrun, Slurm, Open MPI.  A variable of our own always wins over a launcher's.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+#: name -> meaning; `Job.from_environment` reads these
+JOB_VARIABLES = {
+    "MXDL_ROLE": "worker, server or scheduler.  Default: worker",
+    "MXDL_RANK": "number of this worker or server, from 0.  Default: given at the joining",
+    "MXDL_NUM_WORKERS": "workers of the job.  Default: 1",
+    "MXDL_NUM_SERVERS": "parameter server processes; 0: a thread of the first worker.  Default: 0",
+    "MXDL_LOCAL_RANK": "number of this worker on its machine.  Default: found at the joining",
+    "MXDL_LOCAL_SIZE": "workers on this machine.  Default: found at the joining",
+    "MXDL_HOST": "name of this machine, equal for the processes that share its memory.  Default: the host's name",
+    "MXDL_ADDRESS": "where the control server is.  Default: 127.0.0.1",
+    "MXDL_PORT": "its port.  Default: 9091",
+    "MXDL_CONTROL": "who runs the control server: `rank0` (a thread of worker 0) or `external` (the launcher)."
+                    "  Default: rank0",
+    "MXDL_INTERFACE": "interface (eth0) or address that this process listens on.  Default: the one that reaches "
+                      "the control server",
+    "MXDL_TOKEN": "the job's secret: whoever does not know it cannot join.  Needed outside loopback",
+    "MXDL_TOKEN_FILE": "a file that holds the secret; MXDL_TOKEN wins",
+    "MXDL_GENERATION": "how many times the whole job was started before; older processes are refused.  Default: 0",
+    "MXDL_TIMEOUT": "seconds without a sign of life after which a process counts as dead.  Default: 10",
+    "MXDL_JOIN_TIMEOUT": "seconds to wait for the control server, for the other workers and for a server's successor."
+                         "  Default: 60",
+    "MXDL_TLS_CERT": "certificate (PEM) of the control server; turns TLS on there",
+    "MXDL_TLS_KEY": "its private key (PEM)",
+    "MXDL_TLS_CA": "certificate (PEM) that clients trust; turns TLS on there",
+    "MXDL_JOURNAL": "folder in which parameter servers journal every update.  Default: none, a killed server's state "
+                    "is lost",
+}
+
+
+def environment() -> dict[str, str]:
+    """A copy of the process's environment."""
+    return dict(os.environ)
+
+
+def bigarray_bound() -> int:
+    """MXNET_KVSTORE_BIGARRAY_BOUND: arrays of at least so many elements are split over all servers.
+    Default: 1,000,000
+    """
+    return _positive("MXNET_KVSTORE_BIGARRAY_BOUND", 1_000_000)
+
+
+def server_limit_bytes() -> int:
+    """MXDL_SERVER_LIMIT_BYTES: the most that one parameter server holds in values.  Default: 64 GiB"""
+    return _positive("MXDL_SERVER_LIMIT_BYTES", 64 << 30)
+
+
+def max_delay() -> int | None:
+    """MXDL_MAX_DELAY: pushes that a worker of `dist_async` may be ahead of the slowest one.  Default: no bound"""
+    value = os.environ.get("MXDL_MAX_DELAY", "")
+    return int(value) if value else None
+
+
+def token_of(variables: Mapping[str, str]) -> str:
+    """MXDL_TOKEN, or the content of MXDL_TOKEN_FILE.  Raises OSError where the file cannot be read."""
+    if variables.get("MXDL_TOKEN"):
+        return variables["MXDL_TOKEN"]
+    path = variables.get("MXDL_TOKEN_FILE", "")
+    return Path(path).expanduser().read_text().strip() if path else ""
+
+
+def _positive(name: str, default: int) -> int:
+    text = os.environ.get(name, "") or str(default)
+    if not text.isdigit() or not int(text):
+        raise ValueError(f"{name}: needs a whole number above 0; got {text!r}")
+    return int(text)
