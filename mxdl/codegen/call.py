@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..errors import NotBuiltError
 from ..ops.loops_c import elementwise_loops
 from ..types import TensorType
+from . import kernels
 
 #: dtype -> the C type of its elements; half precision has none
 C_TYPES = {"float32": "float", "float64": "double", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t",
@@ -76,6 +77,12 @@ class CCall:
     def call(self, name: str, text: str, *arguments: Any) -> str:
         """The statement that calls the shared function `name` (see `function`) with C expressions or numbers."""
         return f"{self.function(name, text)}({', '.join(map(str, arguments))});"
+
+    def kernel(self, name: str, *arguments: Any) -> str:
+        """The statement that calls `name`, one of the shared kernels in mxdl/codegen/kernels."""
+        file = kernels.file_of(name)
+        self._functions.setdefault(f"{file}.c.in", kernels.text(file))
+        return f"{name}({', '.join(map(str, arguments))});"
 
     def elementwise(self, expression: str, element: str = "") -> str:
         """A loop over the output: `x`, `y` and `z` are elements of the inputs, broadcast where shapes differ.

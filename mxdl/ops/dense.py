@@ -7,7 +7,6 @@ import torch
 
 from ..errors import ShapeError
 from ..types import TensorType
-from .c_text import c_text
 from .operator import operator
 from .registry import get
 from .samples import Sample
@@ -78,9 +77,9 @@ def _(inputs, attrs, scale, shift):
 @fully_connected.emit_c
 def _(call):
     data, weight, *bias = call.inputs
-    rows = call.outputs[0].size // call.attrs["num_hidden"]
-    return call.call("fully_connected", c_text("dense"), data.pointer, weight.pointer,
-                     bias[0].pointer if bias else "NULL", call.outputs[0].pointer, rows, *reversed(weight.shape))
+    filters, columns = weight.shape
+    return call.kernel("gemm_nt", data.pointer, columns, weight.pointer, columns, bias[0].pointer if bias else "NULL",
+                       call.outputs[0].pointer, filters, call.outputs[0].size // filters, filters, columns)
 
 
 @fully_connected.infer

@@ -1,0 +1,47 @@
+"""The C kernels that operators share, as text, and the section that is compiled once for each instruction set."""
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+
+#: the kernels' files, in the order in which they stand in the C file (later ones call earlier ones)
+FILES = ("gemm",)
+#: what a text defines at the left margin: functions and tables, and types
+_DEFINED = re.compile(r"^(?:(?:static|INLINE|NOINLINE)\b[^;{(=\[]*?\b(\w+)\s*[(\[]|typedef \w+ (\w+)\b)", re.MULTILINE)
+
+
+@functools.cache
+def text(file: str) -> str:
+    """The text of mxdl/codegen/kernels/FILE.c.in."""
+    return resources.files(__package__).joinpath(f"{file}.c.in").read_text()
+
+
+@functools.cache
+def file_of(function: str) -> str:
+    """The file that defines `function`.  Raises KeyError."""
+    for file in FILES:
+        if function in defined(text(file)):
+            return file
+    raise KeyError(function)
+
+
+def defined(c: str) -> list[str]:
+    """The names that the C text `c` defines, each once."""
+    return list(dict.fromkeys(name for pair in _DEFINED.findall(c) for name in pair if name))
+
+
+def section(functions: Mapping[str, str], body: Iterable[str]) -> str:
+    """What is compiled once for each instruction set: the words of vectors, `functions` (texts by name; shared kernels
+    under their file's name), and the forward pass made of the statements `body`.
+
+    Every name becomes one of its section (`v_load_avx2`), so that the sections stand in one file.
+    """
+    shared = [functions[key] for key in (f"{file}.c.in" for file in FILES) if key in functions]
+    own = [c for key, c in functions.items() if not key.endswith(".c.in")]
+    parts = [text("simd"), *shared, *own]
+    names = [*defined("\n".join(parts)), "forward"]
+    lines = "\n".join(f"    {line}" for line in body)
+    return "\n".join([*(f"#define {name} ISA_({name})" for name in dict.fromkeys(names)), *parts,
+                      f"static void forward(float *w, unsigned char *a) {{\n    (void)w;\n    (void)a;\n{lines}\n}}"])
