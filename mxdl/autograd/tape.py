@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import MXNetError, ShapeError
+from .hand_over import is_stand_in, receiver_of
 from .state import state
 
 if TYPE_CHECKING:
@@ -36,8 +37,13 @@ def attach(array: NDArray, grad: NDArray | None, grad_req: str = "write") -> Non
     def deliver(leaf: torch.Tensor) -> None:
         holder = owner()
         gradient, leaf.grad = leaf.grad, None
-        if holder is not None and gradient is not None and holder._data is leaf:
+        if holder is None or gradient is None or holder._data is not leaf:
+            return
+        receive = receiver_of(leaf)
+        if receive is None:
             _deliver(holder, gradient)
+        else:
+            receive(gradient)
 
     array._data.register_post_accumulate_grad_hook(deliver)
 
@@ -52,7 +58,8 @@ def _deliver(array: NDArray, gradient: torch.Tensor) -> None:
     assert buffer is not None   # attach() gave it one
     if array._grad_req == "add":
         buffer._data.add_(gradient)
-    elif _storage_use_count(buffer._data) == _UNSHARED and buffer._data.dtype is gradient.dtype:
+    elif buffer._data.dtype is gradient.dtype and (_storage_use_count(buffer._data) == _UNSHARED
+                                                   or is_stand_in(buffer._data)):
         buffer._data = gradient
     else:
         buffer._data.copy_(gradient)

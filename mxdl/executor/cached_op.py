@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..autograd.hand_over import Receive, early_receiver_of
 from ..autograd.state import state
 from ..device import Context
 from ..errors import GraphError
@@ -15,6 +16,7 @@ from ..passes.pipeline import Plan, inference_plan, training_plan
 from ..passes.place import creates, placed
 from ..random import reserve
 from ..types import DTYPE_NAMES, TensorType
+from .hand_over import hand_over_points
 from .inductor import CompiledProgram
 from .program import Program
 
@@ -29,13 +31,14 @@ FLAGS: Mapping[str, Any] = {
 class Runner:
     """The programs of one way to run a graph: training or not, with gradients of `wrt` or without."""
 
-    __slots__ = ("_taped", "backward", "forward", "num_outputs", "plan", "saved_inputs", "updated", "wrt")
+    __slots__ = ("_points", "_taped", "backward", "forward", "num_outputs", "plan", "saved_inputs", "updated", "wrt")
 
     def __init__(self, plan: Plan, backend: str | None):
         inputs = [Value(node, 0) for node in plan.inputs]
         position = {node: i for i, node in enumerate(plan.inputs)}
         self.plan = plan
         self._taped: Program | None = None
+        self._points: list[tuple[int, int]] | None = None
         self.num_outputs = len(plan.outputs)
         self.updated = [position[node] for node in plan.updated]
         self.wrt = [position[node] for node in plan.wrt]
@@ -56,6 +59,21 @@ class Runner:
         if self._taped is None:
             self._taped = Program(self.plan.outputs, [Value(node, 0) for node in self.plan.inputs], in_place=False)
         return self._taped
+
+
+    def receivers(self, tensors: Sequence[torch.Tensor]) -> dict[int, Receive]:
+        """Those who take a gradient as soon as the backward program has it, by the number of its output."""
+        computed = [p for p, v in zip(self.wrt, self.plan.grads, strict=True) if v is not None]
+        found = {number: early_receiver_of(tensors[p]) for number, p in enumerate(computed)}
+        return {number: receive for number, receive in found.items() if receive is not None}
+
+    @property
+    def points(self) -> list[tuple[int, int]]:
+        """When the backward program's outputs may be handed over: see `hand_over_points`."""
+        if self._points is None:
+            variables = [Value(n, 0) for n, v in zip(self.plan.wrt, self.plan.grads, strict=True) if v is not None]
+            self._points = hand_over_points(self.backward.steps, self.backward.outputs, variables)
+        return self._points
 
 
 def _variables_read(plan: Plan) -> list[Node]:
@@ -184,7 +202,11 @@ class TapeNode(torch.autograd.Function):
             values = [*douts, *ctx.residuals, *(tensors[i] for i in runner.saved_inputs)]
             if not state.retain_graph:
                 ctx.residuals = None
-            grads = runner.backward.run(values, ctx.seeds)
+            receivers = runner.receivers(tensors)
+            if receivers:
+                grads = runner.backward.run_handing_over(values, ctx.seeds, receivers, runner.points)
+            else:
+                grads = runner.backward.run(values, ctx.seeds)
         result: list = [None] * (3 + len(tensors))
         rest = iter(grads)
         for position, value in zip(runner.wrt, runner.plan.grads, strict=True):

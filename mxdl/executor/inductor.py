@@ -1,10 +1,11 @@
 """``hybridize(backend="inductor")``: a program handed to torch.compile."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
+from ..autograd.hand_over import Receive
 from ..errors import NotBuiltError
 from ..graph import Value
 from .program import Program
@@ -32,3 +33,12 @@ class CompiledProgram:
         results = self._function(*tensors)
         tensors.clear()
         return list(results)
+
+    def run_handing_over(self, tensors: list[torch.Tensor], seeds: Sequence[int],
+                         receivers: Mapping[int, Receive], points: Sequence[tuple[int, int]]) -> list:
+        """As `Program.run_handing_over`, but all at the end: compiled code gives its outputs together."""
+        results: list = self.run(tensors, seeds)
+        for number, receive in receivers.items():
+            receive(results[number])
+            results[number] = None
+        return results

@@ -1,11 +1,13 @@
 """A straight-line program: kernels with their attributes set, slots for values, and what to free after each step."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 
+from ..autograd.hand_over import Receive
 from ..errors import MXNetError, OperatorError
 from ..graph import Node, Value
 from ..passes.infer_types import describe
@@ -51,26 +53,58 @@ class Program:
     def run(self, tensors: list[torch.Tensor], seeds: Sequence[int] = ()) -> list[torch.Tensor]:
         """Run all steps.  `tensors` is emptied, so that an input may be freed at its last use when the caller holds
         it no longer.  Raises MXNetError naming operator, block and input types where a kernel fails."""
+        slots = self._slots(tensors)
+        _execute(self.steps, slots, seeds)
+        return [slots[i] for i in self._output_slots]
+
+    def _slots(self, tensors: list[torch.Tensor]) -> list:
         slots: list = tensors + [None] * (self._num_slots - len(tensors))
         tensors.clear()
-        for kernel, inputs, outputs, frees, seed, node in self.steps:
-            try:
-                if seed < 0:
-                    result = kernel(*[slots[i] for i in inputs])
-                else:
-                    result = kernel(*[slots[i] for i in inputs], seed=seeds[seed])
-            except (RuntimeError, ValueError, TypeError, IndexError) as error:
-                raise _explain(error, node, [slots[i] for i in inputs]) from error
-            if len(outputs) == 1:
-                slots[outputs[0]] = result
+        return slots
+
+    def run_handing_over(self, tensors: list[torch.Tensor], seeds: Sequence[int],
+                         receivers: Mapping[int, Receive], points: Sequence[tuple[int, int]]) -> list:
+        """`run`, but the outputs numbered in `receivers` are given to them at their `points` and then freed.
+
+        points: (number of steps to run first, number of an output), in running order, as `hand_over_points` tells.
+        Returns the outputs, None for those handed over.
+        """
+        slots = self._slots(tensors)
+        waiting = Counter(self._output_slots)
+        done = 0
+        for end, number in points:
+            if number in receivers:
+                _execute(self.steps[done:end], slots, seeds)
+                done, slot = end, self._output_slots[number]
+                waiting[slot] -= 1
+                value = slots[slot]
+                if not waiting[slot]:
+                    slots[slot] = None
+                receivers[number](value)
+                del value
+        _execute(self.steps[done:], slots, seeds)
+        return [None if number in receivers else slots[slot] for number, slot in enumerate(self._output_slots)]
+
+
+def _execute(steps: Sequence[Step], slots: list, seeds: Sequence[int]) -> None:
+    for kernel, inputs, outputs, frees, seed, node in steps:
+        try:
+            if seed < 0:
+                result = kernel(*[slots[i] for i in inputs])
             else:
-                for out, tensor in zip(outputs, result, strict=True):
-                    if out >= 0:
-                        slots[out] = tensor
-            result = tensor = None  # else a dead result lives on while the next kernel runs
-            for i in frees:
-                slots[i] = None
-        return [slots[i] for i in self._output_slots]
+                result = kernel(*[slots[i] for i in inputs], seed=seeds[seed])
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise _explain(error, node, [slots[i] for i in inputs]) from error
+        if len(outputs) == 1:
+            slots[outputs[0]] = result
+        else:
+            for out, tensor in zip(outputs, result, strict=True):
+                if out >= 0:
+                    slots[out] = tensor
+            tensor = None
+        result = None  # else a dead result lives on while the next kernel runs
+        for i in frees:
+            slots[i] = None
 
 
 def _explain(error: Exception, node: Node, tensors: Sequence[torch.Tensor]) -> MXNetError:

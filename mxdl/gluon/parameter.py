@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import initializer, ndarray, symbol
 from ..autograd import pause
+from ..autograd.hand_over import is_stand_in
 from ..autograd.state import state
 from ..device import Context, cpu, current_context
 from ..errors import DeferredInitializationError, NotBuiltError
@@ -263,6 +264,8 @@ class Parameter:
     def zero_grad(self) -> None:
         """Set the gradient to zero on every context."""
         for grad in self._grad or ():
+            if is_stand_in(grad._data):
+                grad._data = grad._data.new_zeros(grad.shape)
             grad[:] = 0
 
     def reset_ctx(self, ctx: Context | Sequence[Context]) -> None:

@@ -32,6 +32,10 @@ class Store:
     def is_distributed(self) -> bool:
         return "dist" in self.kv.type
 
+    def knows(self, params: Numbered) -> bool:
+        """Whether it was given all of these."""
+        return all(i in self._known for i, _ in params)
+
     def take_new(self, params: Numbered) -> None:
         """Give the store the first value of each initialized parameter that it does not know."""
         for i, param in params:

@@ -1,13 +1,15 @@
 """Trainer: after each backward, reduce the gradients over devices and workers and update the parameters."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import optimizer as opt
 from ..device import Context
 from ..files import atomic_write
+from ..ndarray import NDArray
+from .hand_over import HandOver, stale_gradient
 from .parameter import Parameter
 from .parameter_dict import ParameterDict
 from .store import Store, choose_store
@@ -75,6 +77,20 @@ class Trainer:
         self._allreduce_grads()
         self._update(ignore_stale_grad)
 
+    def backward_and_step(self, losses: NDArray | Sequence[NDArray], batch_size: int,
+                          ignore_stale_grad: bool = False) -> None:
+        """``autograd.backward(losses)`` and ``step(batch_size)`` in one, with the same result and less memory: each
+        gradient is given to the store and the optimizer as soon as it is complete on every context, and then freed.
+
+        losses: one, or one a context.   Afterwards the parameters' `grad()` is NaN.   Raises MXNetError where
+        gradients cannot be handed over: grad_req "add", or a subclass that overrides a part of `step`.
+        """
+        heads = [losses] if isinstance(losses, NDArray) else list(losses)
+        HandOver.check(self, Trainer)
+        self._check_and_rescale_grad(self._scale / batch_size)
+        self._choose_store()
+        HandOver(self).run(heads, ignore_stale_grad)
+
     def allreduce_grads(self) -> None:
         """Only the first half of `step`: sum gradients over contexts and workers; then change them, then `update`."""
         self._init_kvstore()
@@ -114,14 +130,17 @@ class Trainer:
         if self._store is not None and self._store.updates:
             self._store.fetch(chosen)
         elif chosen:
-            per_context = zip(*(param._data for _, param in chosen), strict=True)
-            gradients = zip(*(param._grad for _, param in chosen), strict=True)
-            indices = [i for i, _ in chosen]
-            for updater, weights, grads in zip(self._updaters, per_context, gradients, strict=True):
-                updater(indices, list(grads), list(weights))
+            self._run_optimizer(chosen)
         for _, param in chosen:
             for x in param._data:
                 x._fresh_grad = False
+
+    def _run_optimizer(self, chosen: list[tuple[int, Parameter]]) -> None:
+        per_context = zip(*(param._data for _, param in chosen), strict=True)
+        gradients = zip(*(param._grad for _, param in chosen), strict=True)
+        indices = [i for i, _ in chosen]
+        for updater, weights, grads in zip(self._updaters, per_context, gradients, strict=True):
+            updater(indices, list(grads), list(weights))
 
     def _check_fresh(self, ignore_stale_grad: bool) -> list[tuple[int, Parameter]]:
         """The parameters whose gradients were computed since the last step."""
@@ -131,10 +150,7 @@ class Trainer:
             if not stale:
                 fresh.append((i, param))
             elif not ignore_stale_grad:
-                raise UserWarning(
-                    f"Trainer.step: no backward() reached Parameter {param.name!r}; got an old gradient on "
-                    f"{stale[0].ctx}; if the loss is not meant to depend on it, ignore_stale_grad=True leaves such "
-                    f"parameters as they are")
+                raise stale_gradient(param, stale[0].ctx)
         return fresh
 
     # -- the store --------------------------------------------------------------------------------------------
@@ -148,7 +164,7 @@ class Trainer:
             contexts = here
         return contexts or []
 
-    def _init_kvstore(self) -> None:
+    def _choose_store(self) -> None:
         if not self._store_is_chosen:
             contexts = self._contexts()
             kvstore, on_store, compression = self._kvstore_wanted
@@ -156,6 +172,9 @@ class Trainer:
             while len(self._updaters) < len(contexts):
                 self._updaters.append(opt.get_updater(self._optimizer))
             self._store_is_chosen = True
+
+    def _init_kvstore(self) -> None:
+        self._choose_store()
         if self._store is not None:
             self._store.take_new(enumerate(self._params))
 

@@ -54,7 +54,7 @@ add: Pair = binary(
     same_aliases=("_plus", "_Plus", "_add", "_sparse_elemwise_add"),
     broadcast_aliases=("broadcast_plus", "_sparse_broadcast_add", "_sparse_broadcast_plus"), c="x + y",
     integers="x + y",
-    in_place=torch.Tensor.add_)
+    in_place=torch.Tensor.add_, is_sum=True)
 subtract: Pair = binary(
     "elemwise_sub", "broadcast_sub", torch.sub, "lhs - rhs",
     gradients=(dout_of, lambda call: negative(dout_of(call))),

@@ -55,13 +55,23 @@ def _(call):
           parity=None)
 def fully_connected_backward(dout, data, weight, *, needs: tuple[bool, ...], flatten: bool = True):
     """Gradients of FullyConnected for the inputs marked in `needs` (data, weight, bias)."""
+    return dense_gradients(dout, data, weight, needs, flatten)
+
+
+@fully_connected_backward.accumulate(lambda attrs: int(attrs["needs"][0]) if attrs["needs"][1] else None)
+def _(total, dout, data, weight, *, needs: tuple[bool, ...], flatten: bool = True):
+    return dense_gradients(dout, data, weight, needs, flatten, total)
+
+
+def dense_gradients(dout, data, weight, needs: tuple[bool, ...], flatten: bool, total: torch.Tensor | None = None):
+    """total: what the weight's gradient is added to, in its memory."""
     x = data.reshape(data.shape[0], -1) if flatten else data.reshape(-1, data.shape[-1])
     rows = dout.reshape(-1, dout.shape[-1])
     grads = []
     if needs[0]:
         grads.append((rows @ weight).reshape(data.shape))
     if needs[1]:
-        grads.append(rows.t() @ x)
+        grads.append(rows.t() @ x if total is None else total.addmm_(rows.t(), x))
     if len(needs) > 2 and needs[2]:
         grads.append(rows.sum(0))
     return tuple(grads) if len(grads) > 1 else grads[0]

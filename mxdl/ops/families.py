@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -76,13 +77,13 @@ def binary(same: str, broadcast: str, function: Kernel, formula: str, *,
            gradients: tuple[Callable, Callable] | NotDifferentiable | None = None, commutative: bool = False,
            same_aliases: Sequence[str] = (), broadcast_aliases: Sequence[str] = (),
            low: float = -1.0, high: float = 1.0, c: str | None = None, integers: str = "",
-           in_place: Kernel | None = None) -> Pair:
+           in_place: Kernel | None = None, is_sum: bool = False) -> Pair:
     """Register out = function(lhs, rhs) twice: `same` for equal shapes, `broadcast` with broadcasting.
 
     function: takes tensors of one dtype and keeps it, whatever it is.
     gradients: (dlhs, drhs), each f(call) -> the gradient in the output's shape, written in operators.
     c, integers: the C expressions of x and y for floats and for integers, for the single-file build.
-    in_place: torch's function that overwrites lhs.
+    in_place: torch's function that overwrites lhs.   is_sum: out is lhs + rhs.
     """
     def same_kernel(lhs: torch.Tensor, rhs: torch.Tensor):
         if lhs.dtype is not rhs.dtype or lhs.shape != rhs.shape:
@@ -104,7 +105,8 @@ def binary(same: str, broadcast: str, function: Kernel, formula: str, *,
     equal, ints = Sample((2, 3), (2, 3), low=low, high=high), Sample(*[((2, 3), "int32")] * 2, low=1, high=9)
     stretched = [Sample((2, 1, 3), (2, 4, 1), low=low, high=high), Sample((3,), (2, 3), low=low, high=high)]
     pair = Pair(
-        registry.add(Operator(same, same_kernel, aliases=same_aliases, traits=traits, samples=[equal, ints])),
+        registry.add(Operator(same, same_kernel, aliases=same_aliases, traits=replace(traits, sum=is_sum),
+                              samples=[equal, ints])),
         registry.add(Operator(broadcast, broadcast_kernel, aliases=broadcast_aliases, traits=traits,
                               samples=[equal, *stretched, ints])))
     if in_place is not None:

@@ -61,6 +61,15 @@ def dot_rhs_gradient(dout, lhs, rhs, *, transpose_a: bool = False, transpose_b: 
     return (dout.t() @ left if transpose_b else left.t() @ dout).reshape(rhs.shape)
 
 
+@dot_rhs_gradient.accumulate()
+def _(total, dout, lhs, rhs, *, transpose_a: bool = False, transpose_b: bool = False):
+    if not total.is_contiguous():   # as_right() would be a copy of it
+        return total.add_(dot_rhs_gradient.kernel(dout, lhs, rhs, transpose_a=transpose_a, transpose_b=transpose_b))
+    left, right = as_left(lhs, transpose_a), as_right(total, transpose_b)
+    right.addmm_(left.t(), dout.reshape(left.shape[0], right.shape[1]))
+    return total
+
+
 @dot.gradient
 def _(call):
     (lhs, rhs), dout = call.inputs, call.douts[0]

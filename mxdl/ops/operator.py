@@ -97,6 +97,10 @@ class Operator:
         self.complete_rule: Callable | None = None
         self.inputs_rule: Callable[[Mapping], Sequence[str] | None] | None = None
         self.in_place_kernel: Callable | None = None
+        #: (attrs) -> which output the in-place kernel writes over the first input
+        self.in_place_output: Callable[[Mapping], int] = lambda attrs: 0
+        self.accumulate_kernel: Callable | None = None
+        self.accumulated_output: Callable[[Mapping], int | None] = lambda attrs: None
         self.invert_rule: Callable | None = None
         self.infer_rule: Callable | None = None
         self.scratch_rule: Callable | None = None
@@ -165,6 +169,14 @@ class Operator:
             return (self.kernel if 0 in first.stride() else kernel)(first, *rest, **attrs)
         self.in_place_kernel = where_each_element_has_its_place
         return kernel
+
+    def accumulate(self, output: Callable[[Mapping], int | None] = lambda attrs: 0) -> Callable[[Callable], Callable]:
+        """Set a kernel (total, *inputs, **attrs) -> outputs that adds the output numbered `output(attrs)` into `total`,
+        in its memory: a gradient of many parts then never holds a part beside the sum.  See `accumulating`."""
+        def register(kernel: Callable) -> Callable:
+            self.accumulate_kernel, self.accumulated_output = kernel, output
+            return kernel
+        return register
 
     def infer(self, rule: Callable) -> Callable:
         """Set `rule(input types, attrs with defaults and `training`) -> output types` where the body cannot run on

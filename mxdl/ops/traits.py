@@ -27,6 +27,7 @@ class Traits:
     reshape: the output is the first input's elements in the same order, under another shape.
     layout: "spatial" where the operator works on N, C, spatial... and is faster or neutral in channels-last.
     commutative: the two inputs may be exchanged.
+    sum: the output is the sum of the two inputs, which have its shape.
     identity: of the attributes with defaults (and `training`), whether the output is the first input unchanged.
     shape_only: inputs of which only shape and dtype matter, so nobody needs to keep their values.
     opaque: hidden uint8 outputs are a library's own notes for the gradient: equal calls may give unequal bits there.
@@ -41,6 +42,7 @@ class Traits:
     reshape: bool = False
     layout: str = ""
     commutative: bool = False
+    sum: bool = False
     identity: Callable[[Mapping[str, Any]], bool] | None = None
     shape_only: Container[int] = ()
     opaque: bool = False

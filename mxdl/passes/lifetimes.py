@@ -15,7 +15,7 @@ class StepMemory(NamedTuple):
     """One node of a program.
 
     wanted: for each output, whether anything reads it.   dying: values whose last reader this is, without repeats.
-    overwrites: the input position that output 0 is written over, -1 for none.
+    overwrites: the input position that an output (the operator's `in_place_output`) is written over, -1 for none.
     """
 
     node: Node

@@ -172,7 +172,8 @@ class _Memory:
         node, unwanted = step.node, []
         for i, held in enumerate(step.wanted):
             value = Value(node, i)
-            size = 0 if i == 0 and step.overwrites >= 0 else new_bytes(node, i, self.types)
+            overwrites = step.overwrites >= 0 and i == node.op.in_place_output(node.attrs)
+            size = 0 if overwrites else new_bytes(node, i, self.types)
             if size:
                 self._allocate(value, size)
             else:

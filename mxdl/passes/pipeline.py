@@ -7,6 +7,7 @@ from .. import config
 from ..graph import Graph, Node, Value, variable
 from ..graph.verify import verify
 from ..types import TensorType
+from .accumulate import accumulate
 from .gradient import gradient
 from .infer_types import Types, infer_types
 from .merge import merge
@@ -21,7 +22,7 @@ from .stand_in import stand_ins
 #: passes over the forward graph, once it is known whether it trains
 FORWARD_PASSES: tuple[Callable[[Graph], Graph], ...] = (simplify, merge)
 #: passes over forward and backward together
-JOINT_PASSES: tuple[Callable[[Graph], Graph], ...] = (merge,)
+JOINT_PASSES: tuple[Callable[[Graph], Graph], ...] = (merge, accumulate)
 
 
 def inference_plan(graph: Graph, training: bool, known: Mapping[str, TensorType] | None = None) -> Plan:
