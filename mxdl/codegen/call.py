@@ -7,7 +7,7 @@ from string import Template
 from typing import Any, NamedTuple
 
 from ..errors import NotBuiltError
-from ..ops.loops_c import elementwise_loops
+from ..ops.loops_c import elementwise_loops, vector_loops
 from ..types import TensorType
 from . import kernels
 
@@ -80,17 +80,23 @@ class CCall:
 
     def kernel(self, name: str, *arguments: Any) -> str:
         """The statement that calls `name`, one of the shared kernels in mxdl/codegen/kernels."""
-        file = kernels.file_of(name)
-        self._functions.setdefault(f"{file}.c.in", kernels.text(file))
+        kernels.file_of(name)   # a name that no file defines is our error: KeyError
         return f"{name}({', '.join(map(str, arguments))});"
 
     def elementwise(self, expression: str, element: str = "") -> str:
         """A loop over the output: `x`, `y` and `z` are elements of the inputs, broadcast where shapes differ.
 
         element: the C type in which `x`, `y` and `z` are read; their own where it is "".   The result is cast to the
-        output's dtype; a truth value is 0 or 1.
+        output's dtype; a truth value is 0 or 1.   An expression with words of vectors (`v_exp(x)`) is a vector loop
+        where everything is float32; other dtypes take the function of one number (`own_exp(x)`).
         """
         out = self.outputs[0]
+        if "v_" in expression:
+            if {b.dtype for b in (*self.inputs[:3], out) if b.address != "NULL"} == {"float32"}:
+                read = [(v, b.address, b.shape) for v, b in zip("xyz", self.inputs, strict=False)
+                        if re.search(rf"\b{v}\b", expression)]
+                return vector_loops(out.address, out.shape, read, expression)
+            expression = expression.replace("v_", "own_")
         read = [(v, b.element, b.address, b.shape) for v, b in zip("xyz", self.inputs, strict=False)
                 if re.search(rf"\b{v}\b", expression)]
         for v, own, _, _ in read:

@@ -158,8 +158,8 @@ def along_channels(values: torch.Tensor, rank: int) -> torch.Tensor:
 
 
 _C_ACTIVATIONS = {
-    "relu": "x > 0.0f ? x : 0.0f", "sigmoid": "1.0f / (1.0f + expf(-x))", "tanh": "tanhf(x)",
-    "softrelu": "x > 20.0f ? x : log1pf(expf(x))", "softsign": "x / (1.0f + fabsf(x))",
+    "relu": "x > 0.0f ? x : 0.0f", "sigmoid": "v_sigmoid(x)", "tanh": "v_tanh(x)",
+    "softrelu": "v_softplus(x)", "softsign": "x / (1.0f + fabsf(x))",
 }
 
 
@@ -171,9 +171,9 @@ def _(call):
 @leaky_relu.emit_c
 def _(call):
     kind, slope = call.attrs["act_type"], c_literal(call.attrs["slope"])
-    forms = {"leaky": f"x > 0.0f ? x : {slope} * x", "elu": f"x > 0.0f ? x : {slope} * expm1f(x)",
-             "selu": f"{_SELU_SCALE}f * (x > 0.0f ? x : {_SELU_ALPHA}f * expm1f(x))",
-             "gelu": "0.5f * x * (1.0f + erff(x * 0.70710678f))"}
+    forms = {"leaky": f"x > 0.0f ? x : {slope} * x", "elu": f"v_pick_positive(x, x, v_expm1(x) * {slope})",
+             "selu": f"v_pick_positive(x, x, v_expm1(x) * {_SELU_ALPHA}f) * {_SELU_SCALE}f",
+             "gelu": "v_gelu(x)"}
     if kind not in forms:
         raise call.refuse(f"LeakyReLU of act_type {kind!r} has no C kernel")
     return call.elementwise(forms[kind])

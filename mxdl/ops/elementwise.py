@@ -48,11 +48,11 @@ unary("rcbrt", lambda x: torch.sign(x) * torch.pow(torch.abs(x), -1.0 / 3.0), "1
       low=0.1, c="1.0f / cbrtf(x)")
 unary("reciprocal", torch.reciprocal, "1 / data", from_output=lambda dout, out: -dout * out * out, low=0.2,
       c="1.0f / x")
-unary("exp", torch.exp, "e ** data", from_output=lambda dout, out: dout * out, sparse=True, c="expf(x)")
+unary("exp", torch.exp, "e ** data", from_output=lambda dout, out: dout * out, sparse=True, c="v_exp(x)")
 unary("expm1", torch.expm1, "e ** data - 1", from_output=lambda dout, out: dout * (out + 1.0), sparse=True,
-      c="expm1f(x)")
+      c="v_expm1(x)")
 unary("log", torch.log, "natural logarithm of data", from_data=lambda dout, data: dout / data, sparse=True,
-      low=0.1, c="logf(x)")
+      low=0.1, c="v_log(x)")
 unary("log2", torch.log2, "base 2 logarithm of data", from_data=lambda dout, data: dout / (data * LN2), sparse=True,
       low=0.1, c="log2f(x)")
 unary("log10", torch.log10, "base 10 logarithm of data", from_data=lambda dout, data: dout / (data * LN10),
@@ -66,11 +66,11 @@ negative: Operator = unary("negative", torch.neg, "-data", gradient=lambda dout:
 unary("relu", torch.relu, "max(data, 0)", from_output=lambda dout, out: aten.threshold_backward(dout, out, 0),
       sparse=True, aliases=("_npx_relu",), c="x > 0.0f ? x : 0.0f", in_place=torch.relu_)
 unary("sigmoid", torch.sigmoid, "1 / (1 + exp(-data))", from_output=lambda dout, out: aten.sigmoid_backward(dout, out),
-      sparse=True, aliases=("_npx_sigmoid",), c="1.0f / (1.0f + expf(-x))")
+      sparse=True, aliases=("_npx_sigmoid",), c="v_sigmoid(x)")
 unary("softsign", torch.nn.functional.softsign, "data / (1 + |data|)",
       from_data=lambda dout, data: dout / torch.square(torch.abs(data) + 1.0), c="x / (1.0f + fabsf(x))")
 unary("tanh", torch.tanh, "hyperbolic tangent", from_output=lambda dout, out: aten.tanh_backward(dout, out),
-      sparse=True, c="tanhf(x)")
+      sparse=True, c="v_tanh(x)")
 
 # -- trigonometry
 unary("sin", torch.sin, "sine of data in radians", from_data=lambda dout, data: dout * torch.cos(data), sparse=True,
@@ -99,7 +99,7 @@ unary("radians", torch.deg2rad, "data from degrees to radians", from_data=lambda
       sparse=True, c=f"x * {RADIAN!r}f")
 
 # -- special functions
-unary("erf", torch.erf, "error function", aliases=("_npx_erf",), c="erff(x)")
+unary("erf", torch.erf, "error function", aliases=("_npx_erf",), c="v_erf(x)")
 unary("erfinv", torch.erfinv, "inverse of the error function", aliases=("_npx_erfinv",), low=-0.9, high=0.9)
 unary("gamma", gamma_function, "gamma function", sparse=True, aliases=("_npx_gamma",), low=0.5, high=3.0,
       from_data=lambda dout, data: dout * gamma_function(data) * torch.digamma(data), c="tgammaf(x)")

@@ -182,6 +182,11 @@ def _emit_normalize(call, outer: int, n: int, inner: int, period: int, step: int
 def _(call):
     shape = call.inputs[0].shape
     axis = call.attrs["axis"] % len(shape)
+    if axis == len(shape) - 1 and not call.attrs["output_mean_var"]:
+        (data, gamma, beta), n = call.inputs, shape[axis]
+        row = call.kernel("row_normalize", f"{data.pointer} + r * {n}", gamma.pointer, beta.pointer,
+                          f"{call.outputs[0].pointer} + r * {n}", n, f"{call.attrs['eps']!r}f")
+        return f"for (ptrdiff_t r = 0; r < {math.prod(shape[:axis])}; ++r) {row}"
     return _emit_normalize(call, math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:]), 1, 0, 1)
 
 

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from .c_text import c_text
 from .families import elementwise_c
 from .operator import operator
 from .samples import Sample
+from .softmax import emit_softmax
 from .traits import CHEAP, Traits
 
 _IN_PLACE = Traits(recompute=CHEAP, inplace=((0, 0),))
@@ -127,7 +127,7 @@ def _regression(name: str, forward, difference, formula: str):
     entry = operator(name, aliases=(f"_sparse_{name}",), traits=_OUTPUT,
                      samples=[Sample((3, 4), (3, 4), differentiable=(0,), grad_scale=0.5),
                               Sample((3, 1), (3,), differentiable=(0,))])(kernel)
-    entry.emit_c(elementwise_c("1.0f / (1.0f + expf(-x))" if name.startswith("Logistic") else "x"))
+    entry.emit_c(elementwise_c("v_sigmoid(x)" if name.startswith("Logistic") else "x"))
     entry.complete(_regression_label)
     entry.surrogate_gradient(
         lambda call: [backward(call.outputs[0], call.inputs[1], grad_scale=call.attrs["grad_scale"]), None])
@@ -181,5 +181,4 @@ def _(call):
     axis = _class_axis(len(shape), call.attrs["multi_output"], call.attrs["preserve_shape"])
     outer, n, inner = (shape[0], math.prod(shape[1:]), 1) if axis is None else (
         math.prod(shape[:axis % len(shape)]), shape[axis], math.prod(shape[axis % len(shape) + 1:]))
-    return call.call("softmax_axis", c_text("softmax"), call.inputs[0].pointer, call.outputs[0].pointer, outer, n,
-                     inner, "1.0f", 0)
+    return emit_softmax(call, outer, n, inner)

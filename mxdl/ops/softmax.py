@@ -138,20 +138,34 @@ def _valid(x: torch.Tensor, length: torch.Tensor, axis: int) -> torch.Tensor:
     return places < length.unsqueeze(axis)
 
 
-def _emit_softmax(log: bool):
+def emit_softmax(call, outer: int, n: int, inner: int, scale: float = 1.0, log: bool = False, lengths=None) -> str:
+    """C of softmax(scale * data) over n of data[outer, n, inner]; `lengths` [outer, inner] end each line early."""
+    name = f"softmax_within_{lengths.dtype}" if lengths else "softmax_axis"
+    text = call.fill(c_text("softmax"), name=name, index=lengths.element if lengths else "float")
+    return call.call(name, text, call.inputs[0].pointer, lengths.address if lengths else "NULL",
+                     call.outputs[0].pointer, outer, n, inner, c_literal(float(scale)), int(log))
+
+
+def _emit(sign: float = 1.0, log: bool = False):
     def emit(call):
         data, attrs = call.inputs[0], call.attrs
-        if attrs.get("use_length"):
-            raise call.refuse("softmax with use_length has no C kernel")
         axis = attrs["axis"] % len(data.shape)
-        return call.call("softmax_axis", c_text("softmax"), data.pointer, call.outputs[0].pointer,
-                         math.prod(data.shape[:axis]), data.shape[axis], math.prod(data.shape[axis + 1:]),
-                         c_literal(1.0 / (attrs["temperature"] or 1.0)), int(log))
+        return emit_softmax(call, math.prod(data.shape[:axis]), data.shape[axis], math.prod(data.shape[axis + 1:]),
+                            sign / (attrs["temperature"] or 1.0), log, call.inputs[1] if attrs["use_length"] else None)
     return emit
 
 
-softmax.emit_c(_emit_softmax(log=False))
-log_softmax.emit_c(_emit_softmax(log=True))
+softmax.emit_c(_emit())
+log_softmax.emit_c(_emit(log=True))
+softmin.emit_c(_emit(sign=-1.0))
+
+
+@softmax_activation.emit_c
+def _(call):
+    shape = call.inputs[0].shape
+    if call.attrs["mode"] == "channel":
+        return emit_softmax(call, shape[0], shape[1], math.prod(shape[2:]))
+    return emit_softmax(call, shape[0], math.prod(shape[1:]), 1)
 
 
 def _infer_softmax(inputs, attrs):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 
 #: the kernels' files, in the order in which they stand in the C file (later ones call earlier ones)
-FILES = ("gemm",)
+FILES = ("math", "rows", "gemm")
 #: what a text defines at the left margin: functions and tables, and types
 _DEFINED = re.compile(r"^(?:(?:static|INLINE|NOINLINE)\b[^;{(=\[]*?\b(\w+)\s*[(\[]|typedef \w+ (\w+)\b)", re.MULTILINE)
 
@@ -32,16 +32,24 @@ def defined(c: str) -> list[str]:
     return list(dict.fromkeys(name for pair in _DEFINED.findall(c) for name in pair if name))
 
 
+def called(c: str) -> list[str]:
+    """The texts of the shared kernels that the C text `c` calls, in their order, and of those that they call."""
+    found: list[str] = []
+    for file in reversed(FILES):
+        if set(re.findall(r"\w+", c)) & set(defined(text(file))):
+            found.insert(0, text(file))
+            c += text(file)
+    return found
+
+
 def section(functions: Mapping[str, str], body: Iterable[str]) -> str:
-    """What is compiled once for each instruction set: the words of vectors, `functions` (texts by name; shared kernels
-    under their file's name), and the forward pass made of the statements `body`.
+    """What is compiled once for each instruction set: the words of vectors, the shared kernels that `functions` (texts
+    by name) and the statements `body` call, these functions, and the forward pass made of `body`.
 
     Every name becomes one of its section (`v_load_avx2`), so that the sections stand in one file.
     """
-    shared = [functions[key] for key in (f"{file}.c.in" for file in FILES) if key in functions]
-    own = [c for key, c in functions.items() if not key.endswith(".c.in")]
-    parts = [text("simd"), *shared, *own]
+    own, lines = list(functions.values()), "\n".join(f"    {line}" for line in body)
+    parts = [text("simd"), *called("\n".join([*own, lines])), *own]
     names = [*defined("\n".join(parts)), "forward"]
-    lines = "\n".join(f"    {line}" for line in body)
     return "\n".join([*(f"#define {name} ISA_({name})" for name in dict.fromkeys(names)), *parts,
                       f"static void forward(float *w, unsigned char *a) {{\n    (void)w;\n    (void)a;\n{lines}\n}}"])
