@@ -17,8 +17,8 @@ setup(
     packages=packages(),
     package_dir={f"mxdl.{folder}": folder for folder in FOLDERS},
     package_data={
-        "mxdl": ["**/*.c.in", "**/*.h.in", "**/*.js.in"],
+        "mxdl": ["**/*.in"],
         "mxdl.recipes": ["**/*.yaml"],
-        "mxdl.tools": ["**/*.c.in", "**/*.h.in", "**/*.js.in"],
+        "mxdl.tools": ["**/*.in"],
     },
 )

@@ -1,49 +1,84 @@
 """Export doors: a graph with its parameters, or MXNet's pair of files, to one C file."""
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
 from ..errors import OperatorError
 from ..files import atomic_write
 from ..graph import Graph
+from ..graph.serialize import to_json
 from ..types import TensorType
 from ..version import __version__
 from .emit import c_text
+from .frame import CFile, Options
 from .plan import export_plan
+from .selftest import expected_outputs
 
 
 def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
-             path: str | os.PathLike[str], name: str = "model") -> str:
+             path: str | os.PathLike[str], name: str = "model", *, weights: str = "inside", nan: str = "accept",
+             header: str | os.PathLike[str] | None = None, provenance: Mapping[str, str] | None = None) -> str:
     """Write `graph` in predict mode as one C file at `path`; returns the text.
 
-    parameters: by variable name.   inputs: shape of every other variable, or its TensorType where it is not float32.
-    name: prefix of the C functions.
+    parameters: by variable name.   inputs: shape (float32) or type of every other variable.   name: prefix of the C
+    functions.   weights: "inside" the file, "beside" it in a file of the same name that ends in .bin, or taken from
+    that file by the assembler ("incbin") or the compiler ("embed").   nan: what becomes of NaN and infinity in an
+    input: "accept", "refuse" or "zero".   header: also write the interface there.   provenance: facts for the banner.
     The file needs only libm.  Raises NotBuiltError (before anything is written) where an operator has no C kernel.
     """
-    types = {key: shape if isinstance(shape, TensorType) else TensorType(tuple(int(n) for n in shape))
-             for key, shape in inputs.items()}
+    target = Path(path)
+    weight_file = f"{name}.bin" if weights == "inside" else target.with_suffix(".bin").name
+    options = Options(name, weights, weight_file, nan, dict(provenance or {}))
+    made = c_source(graph, parameters, inputs, options)
+    if weights != "inside":
+        _write(target.with_suffix(".bin"), made.blob)
+    if header is not None:
+        _write(header, made.header.encode())
+    _write(target, made.text.encode())
+    return made.text
+
+
+def _write(path: str | os.PathLike[str], content: bytes) -> None:
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
+             options: Options) -> CFile:
+    """What `export_c` writes, in memory."""
+    types = {key: given if isinstance(given, TensorType) else TensorType(tuple(int(n) for n in given))
+             for key, given in inputs.items()}
     variables = {n.name for n in graph.inputs}
     strangers = sorted(set(types) - variables)
     if strangers:
         raise OperatorError(f"export to C: no such input; got {', '.join(strangers)}; "
                             f"the graph's inputs are {', '.join(sorted(variables - set(parameters)))}")
-    output_names = [f"{v.node.name}_{v.node.op.output_names(v.node.attrs)[v.index]}" if v.node.op else v.node.name
-                    for v in graph.outputs]
-    text = c_text(export_plan(graph, parameters, types), name, output_names, __version__)
-    with atomic_write(path, "w") as file:
-        file.write(text)
-    return text
+    plan = export_plan(graph, parameters, types)
+    source = hashlib.sha256(to_json(graph).encode()).hexdigest()[:16]
+    options = options._replace(provenance={"graph": source, **options.provenance})
+    return c_text(plan, output_names(graph), __version__, options, expected_outputs(graph, parameters, types))
+
+
+def output_names(graph: Graph) -> list[str]:
+    return [f"{v.node.name}_{v.node.op.output_names(v.node.attrs)[v.index]}" if v.node.op else v.node.name
+            for v in graph.outputs]
+
+
+def load_files(prefix: str, epoch: int = 0) -> tuple[Graph, dict[str, torch.Tensor]]:
+    """Graph and parameters of `prefix-symbol.json` and `prefix-%04d.params`, as HybridBlock.export writes them."""
+    from ..ndarray import load as load_arrays
+    from ..symbol import load as load_symbol
+    arrays = load_arrays(f"{prefix}-{epoch:04d}.params")
+    return (load_symbol(f"{prefix}-symbol.json").graph(),
+            {key.split(":", 1)[-1]: array.to_torch() for key, array in arrays.items()})
 
 
 def export_c_files(prefix: str, epoch: int, inputs: Mapping[str, Sequence[int]],
-                   path: str | os.PathLike[str], name: str = "model") -> str:
-    """As `export_c`, from `prefix-symbol.json` and `prefix-%04d.params` (the pair that HybridBlock.export writes)."""
-    from ..ndarray import load as load_arrays
-    from ..symbol import load as load_symbol
-    graph = load_symbol(f"{prefix}-symbol.json").graph()
-    arrays = load_arrays(f"{prefix}-{epoch:04d}.params")
-    parameters = {key.split(":", 1)[-1]: array.to_torch() for key, array in arrays.items()}
-    return export_c(graph, parameters, inputs, path, name)
+                   path: str | os.PathLike[str], name: str = "model", **options) -> str:
+    """As `export_c`, from the pair of files that HybridBlock.export writes."""
+    return export_c(*load_files(prefix, epoch), inputs, path, name, **options)

@@ -21,8 +21,7 @@ from tests.parity.kernels import forward
 COMPILER = next((c for c in ("cc", "gcc", "clang") if shutil.which(c)), None)
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler on this machine")
 MOST_INPUTS = 30  # of one file
-# Files without parameters compare sizes with 0.
-FLAGS = "-O1 -std=c11 -Wall -Wextra -Werror -Wno-unused-function -Wno-type-limits".split()
+FLAGS = "-O1 -std=c11 -Wall -Wextra -Werror".split()
 
 
 def has_c_kernel(case: Case) -> bool:
