@@ -52,4 +52,5 @@ def section(functions: Mapping[str, str], body: Iterable[str]) -> str:
     parts = [text("simd"), *called("\n".join([*own, lines])), *own]
     names = [*defined("\n".join(parts)), "forward"]
     return "\n".join([*(f"#define {name} ISA_({name})" for name in dict.fromkeys(names)), *parts,
-                      "static void forward(const float *w, unsigned char *a) {", "    (void)w;", "    (void)a;", lines, "}"])
+                      "static void forward(const float *w, unsigned char *a) {", "    (void)w;", "    (void)a;",
+                      lines, "}"])
