@@ -2,10 +2,11 @@
 
 ``create(name)`` builds a store; ``KVStoreBase`` is what a store of your own derives from.
 """
+from .dist_async import AsyncStore
 from .errors import DeadServerError, DeadWorkerError, JobError, JobFailedError, KVStoreError, StoreNotBuiltError
 from .job import Job
 from .local import LocalStore
 from .store import KVStore, KVStoreBase, Updater, create
 
-__all__ = ["DeadServerError", "DeadWorkerError", "Job", "JobError", "JobFailedError", "KVStore", "KVStoreBase",
-           "KVStoreError", "LocalStore", "StoreNotBuiltError", "Updater", "create"]
+__all__ = ["AsyncStore", "DeadServerError", "DeadWorkerError", "Job", "JobError", "JobFailedError", "KVStore",
+           "KVStoreBase", "KVStoreError", "LocalStore", "StoreNotBuiltError", "Updater", "create"]

@@ -39,3 +39,13 @@ def address_of(interface: str) -> str:
             return socket.inet_ntoa(fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)[20:24])
         except OSError as error:
             raise JobError(f"interface: {interface!r} has no IPv4 address ({error.strerror}); choose another") from None
+
+
+def route_to(address: str, port: int) -> str:
+    """The address of this machine that reaches another one: where that one can reach this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, port or 1))     # a datagram socket only chooses a route
+        except OSError as error:
+            raise JobError(f"address: no route to {address!r}: {error.strerror or error}") from None
+        return probe.getsockname()[0]

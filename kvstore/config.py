@@ -57,8 +57,19 @@ def server_limit_bytes() -> int:
 
 def max_delay() -> int | None:
     """MXDL_MAX_DELAY: pushes that a worker of `dist_async` may be ahead of the slowest one.  Default: no bound"""
-    value = os.environ.get("MXDL_MAX_DELAY", "")
-    return int(value) if value else None
+    return _positive("MXDL_MAX_DELAY", 1) if os.environ.get("MXDL_MAX_DELAY") else None
+
+
+def straggler_timeout() -> float:
+    """MXDL_STRAGGLER_TIMEOUT: seconds to wait for a slower but living worker before it is an error.  Default: 300"""
+    return float(_positive("MXDL_STRAGGLER_TIMEOUT", 300))
+
+
+def journal_to_disk() -> bool:
+    """MXDL_JOURNAL_TO_DISK: 1 forces each change to the disk before it is acknowledged, so that it survives the end of
+    the machine, not only of the process.  Default: 0
+    """
+    return os.environ.get("MXDL_JOURNAL_TO_DISK", "0") == "1"
 
 
 def token_of(variables: Mapping[str, str]) -> str:

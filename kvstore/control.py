@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -38,6 +39,7 @@ class ControlServer:
         self.members = Membership(job)
         self.keys = SharedKeys()
         self.address, self.port = job.address, job.port
+        self.instance = secrets.token_hex(8)     # of this server: sessions of another one mean nothing here
         self._channels: dict[int, Channel] = {}
         self._strangers = 0
         self._waiting: dict[tuple[str, str], set[int]] = {}
@@ -139,7 +141,7 @@ class ControlServer:
             channel.send(Kind.REFUSED, [str(error)])
             raise
         answer = {"session": member.session, "rank": member.rank, "timeout": self.job.timeout,
-                  "num_workers": self.job.num_workers, "num_servers": self.job.num_servers}
+                  "instance": self.instance, "num_workers": self.job.num_workers, "num_servers": self.job.num_servers}
         known = {"generation": self.members.generation, "members": [one.told() for one in self._recent()]}
         text = json.dumps(answer).encode()
         channel.send(Kind.WELCOME, [authentication.proof(self.job.token, "welcome", ours, theirs, text), text])

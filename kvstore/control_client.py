@@ -136,7 +136,7 @@ class Control:
         return decode(answer, text, dict)
 
     def _take_place(self, welcome: dict[str, Any]) -> None:
-        self.session = welcome["session"]
+        self.session, self.instance = welcome["session"], str(welcome["instance"])
         sizes = {name: welcome[name] for name in ("num_workers", "num_servers", "timeout")}
         self.job = dataclasses.replace(self.job, rank=welcome["rank"], **sizes)
 
@@ -230,6 +230,10 @@ class Control:
 
     def living(self, role: str = "worker") -> list[Member]:
         return [one for one in self.members if one.role == role and one.state == ALIVE]
+
+    def living_sessions(self, role: str) -> set[int]:
+        with self._news:
+            return {one.session for one in self._members.values() if one.role == role and one.state == ALIVE}
 
     def member(self, role: str, rank: int) -> Member | None:
         with self._news:

@@ -63,6 +63,8 @@ class Kind(IntEnum):
     SET_STATES = 55
     OVERWRITE = 56
     PROFILE = 57
+    SETTINGS = 58
+    APPLIED = 59        # in journals only
 
 
 _KINDS = {int(kind): kind for kind in Kind}
@@ -103,7 +105,7 @@ class Frame(NamedTuple):
 
 def pack(kind: Kind, fields: Iterable[Any] = (), sequence: int = 0, session: int = 0, payload_bytes: int = 0) -> bytes:
     """Header and head of a frame.  Fields: bytes, str (UTF-8), int (8 bytes), dict or list (JSON)."""
-    parts = [_encode(field) for field in fields]
+    parts = [encode(field) for field in fields]
     head = b"".join(piece for part in parts for piece in (_LENGTH.pack(len(part)), part))
     return HEADER.pack(MAGIC, kind, 0, len(parts), session, sequence, len(head), payload_bytes) + head
 
@@ -138,7 +140,8 @@ def unpack_fields(header: Header, head: bytes) -> Frame:
     return Frame(header.kind, header.session, header.sequence, tuple(fields), header.payload_bytes)
 
 
-def _encode(field: Any) -> bytes:
+def encode(field: Any) -> bytes:
+    """One field's bytes."""
     if isinstance(field, (bytes, bytearray, memoryview)):
         return bytes(field)
     if isinstance(field, str):

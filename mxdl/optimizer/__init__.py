@@ -1,5 +1,5 @@
 """Optimizers: ``mx.optimizer.create("adam", learning_rate=1e-3)``, and updaters that keep their states."""
-from . import contrib
+from . import contrib, description
 from .adagrad import AdaDelta, AdaGrad, RMSProp
 from .adam import FTML, Adam, Adamax, AdamW, Nadam
 from .base import Optimizer, create, register

@@ -122,6 +122,11 @@ class Optimizer:
         from .updater import Updater
         return Updater(self)
 
+    def describe(self) -> tuple[str, dict[str, Any]]:
+        """Registered name and settings (JSON): how it travels to parameter servers.  Raises ValueError."""
+        from .description import describe
+        return describe(self)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(learning_rate={self.learning_rate:g}, wd={self.wd:g})"
 

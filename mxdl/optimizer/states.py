@@ -62,14 +62,15 @@ def _set_attributes(target: Any, attributes: dict[str, Any]) -> None:
 
 
 def _plain_attributes(source: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(source).items() if name not in _NOT_STORED and _is_plain(value)}
+    return {name: value for name, value in vars(source).items() if name not in _NOT_STORED and is_plain(value)}
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether a value is made of numbers, texts, lists and dicts only."""
     if isinstance(value, dict):
-        return all(_is_plain(part) for pair in value.items() for part in pair)
+        return all(is_plain(part) for pair in value.items() for part in pair)
     if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     return isinstance(value, _PLAIN)
 
 
