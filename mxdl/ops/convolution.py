@@ -3,12 +3,14 @@
 Letters: N batch, C input channels, O output channels (num_filter), G groups, K... kernel, X... and Y... spatial.
 Planes (two spatial axes) are computed in channels-last memory, whatever the memory format of the inputs: on CPUs a
 training step of a convolution is 5 to 35 % faster so, and eager and compiled programs then give the same bits.
+Filters of one point are matrix products over that memory, whose gradients are up to twice as fast as a convolution's.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 
 from ..errors import ShapeError
 from .c_text import c_text
@@ -69,6 +71,28 @@ def in_memory_of(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+#: fewer places (N * X...) than these leave a matrix product's forward pass slower than a convolution's
+_FEWEST_ROWS = 256
+
+
+def is_product(data: torch.Tensor, weight: torch.Tensor, stride: Sequence[int], pad: Sequence[int],
+               num_group: int) -> bool:
+    """Whether the convolution is computed as a product of the rows [N * X..., C] with the filters [O, C]."""
+    return (data.dim() == 4 and data.dtype is torch.float32 and data.is_cpu and num_group == 1
+            and weight.shape[2] == weight.shape[3] == stride[0] == stride[1] == 1 and not any(pad)
+            and data.shape[0] * data.shape[2] * data.shape[3] >= _FEWEST_ROWS)
+
+
+def rows(tensor: torch.Tensor) -> torch.Tensor:
+    """[N * X..., C] of [N, C, X...]: a view where the memory is channels-last."""
+    return channels_last(tensor).reshape(-1, tensor.shape[1])
+
+
+def plane(matrix: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """[N, O, X...] in channels-last memory of a matrix [N * X..., O]; N and X... as in `like`, without a copy."""
+    return matrix.view(like.shape[0], *like.shape[2:], matrix.shape[1]).permute(0, 3, 1, 2)
+
+
 @operator("Convolution", aliases=("Convolution_v1", "_npx_convolution"), traits=_SPATIAL, ignored=_IGNORED,
           samples=[Sample((2, 4, 6, 5), (6, 4, 3, 3), (6,), kernel=(3, 3), num_filter=6, pad=(1, 1), stride=(2, 1)),
                    Sample((2, 4, 6, 6), (6, 2, 3, 2), (6,), kernel=(3, 2), num_filter=6, num_group=2, dilate=(2, 1)),
@@ -90,8 +114,12 @@ def convolution(data, weight, bias=None, *, kernel: tuple[int, ...], stride: tup
     if last:
         data, weight = channels_first(data), channels_first(weight)
     data, weight = planes_channels_last(data), planes_channels_last(weight)
-    out = torch.convolution(data, weight, None if no_bias else bias, per_axis(stride, rank, 1),
-                            per_axis(pad, rank, 0), per_axis(dilate, rank, 1), False, [0] * rank, num_group)
+    bias, stride, pad = None if no_bias else bias, per_axis(stride, rank, 1), per_axis(pad, rank, 0)
+    if is_product(data, weight, stride, pad, num_group):
+        out = plane(F.linear(rows(data), weight.reshape(weight.shape[:2]), bias), data)
+    else:
+        out = torch.convolution(data, weight, bias, stride, pad, per_axis(dilate, rank, 1), False, [0] * rank,
+                                num_group)
     return channels_last(out) if last else out
 
 
@@ -217,12 +245,24 @@ def _gradients(dout: torch.Tensor, data: torch.Tensor, weight: torch.Tensor, nee
     if adj is None:
         dout, data, weight = (planes_channels_last(tensor) for tensor in (dout, data, weight))
     mask = [needs[0], needs[1], len(needs) > 2 and needs[2]]
-    dx, dw, db = torch.ops.aten.convolution_backward(
-        dout, data, weight, [dout.shape[1]] if mask[2] else None, stride, pad, dilate, adj is not None,
-        adj or [0] * len(stride), num_group, mask)
-    grads = [back(dx) if mask[0] else None, back(dw) if mask[1] else None, db]
+    if adj is None and is_product(data, weight, stride, pad, num_group):
+        dx, dw, db = _product_gradients(dout, data, weight, mask)
+    else:
+        dx, dw, db = torch.ops.aten.convolution_backward(
+            dout, data, weight, [dout.shape[1]] if mask[2] else None, stride, pad, dilate, adj is not None,
+            adj or [0] * len(stride), num_group, mask)
+    grads = (back(dx) if mask[0] else None, back(dw) if mask[1] else None, db if mask[2] else None)
     needed = tuple(grad for grad, need in zip(grads, mask, strict=True) if need)
     return needed if len(needed) > 1 else needed[0]
+
+
+def _product_gradients(dout: torch.Tensor, data: torch.Tensor, weight: torch.Tensor,
+                       mask: Sequence[bool]) -> tuple[torch.Tensor | None, ...]:
+    """Gradients by data, weight and bias of a convolution that is a product; None where none is needed."""
+    douts = rows(dout)
+    return (plane(douts @ weight.reshape(weight.shape[:2]), data) if mask[0] else None,
+            (douts.t() @ rows(data)).reshape(weight.shape) if mask[1] else None,
+            douts.sum(0) if mask[2] else None)
 
 
 @convolution.absorb

@@ -10,6 +10,7 @@ convolution, deconvolution, pooling = get("Convolution"), get("Deconvolution"), 
 CASES = [
     (convolution, [(2, 4, 7, 6), (6, 2, 3, 2), (6,)],
      {"kernel": (3, 2), "num_filter": 6, "num_group": 2, "stride": (2, 1), "pad": (1, 0)}),
+    (convolution, [(2, 5, 16, 9), (6, 5, 1, 1), (6,)], {"kernel": (1, 1), "num_filter": 6}),   # a matrix product
     (deconvolution, [(2, 4, 5, 6), (4, 3, 3, 2), (3,)],
      {"kernel": (3, 2), "num_filter": 3, "stride": (2, 1), "adj": (1, 0), "no_bias": False}),
     (pooling, [(2, 3, 7, 6)], {"kernel": (3, 2), "stride": (2, 2), "pad": (1, 0), "pool_type": "max"}),
@@ -107,3 +108,30 @@ def test_windows_by_hand(pool_type, pad, convention):
 def test_errors_say_what_to_give(attrs, text):
     with pytest.raises(AttributeValueError, match=text):
         pooling.bind(attrs)(torch.randn(1, 1, 5, 5))
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+@pytest.mark.parametrize("batch", [1, 4], ids=["few rows", "many rows"])
+def test_filters_of_one_point_are_products_with_the_same_values_and_the_tape_s_bits(batch, channels):
+    data = torch.randn(batch, channels, 9, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weight, bias = torch.randn(6, channels, 1, 1, requires_grad=True), torch.randn(6, requires_grad=True)
+    inputs, attrs = (data, weight, bias), {"kernel": (1, 1), "num_filter": 6}
+    out = convolution.bind(attrs)(*inputs)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(out, torch.conv2d(*inputs))
+    dout = torch.randn_like(out)
+    call = GradientCall(tuple(x.detach() for x in inputs), (out.detach(),), (dout,), (True,) * 3,
+                        convolution.filled(attrs))
+    for ours, theirs in zip(convolution.gradient_rule(call), torch.autograd.grad(out, inputs, dout), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_the_gradient_of_log_softmax_writes_over_its_input_in_any_memory_layout():
+    gradient = get("_backward_log_softmax")
+    for axis in (0, 1, 2):
+        for turned in (False, True):
+            out, dout = torch.log_softmax(torch.randn(4, 5, 6), axis), torch.randn(4, 5, 6)
+            if turned:
+                dout = dout.transpose(0, 2).contiguous().transpose(0, 2)
+            expected = gradient.kernel(dout, out, axis=axis)
+            torch.testing.assert_close(gradient.in_place_kernel(dout, out, axis=axis), expected, rtol=0, atol=0)
