@@ -26,6 +26,11 @@ def verify_passes() -> bool:
     return os.environ.get("MXDL_VERIFY_PASSES", "0") == "1"
 
 
+def calibrate() -> bool:
+    """MXDL_CALIBRATE: 0 lets the memory planner reckon with usual speeds and measure none here.  Default: 1"""
+    return os.environ.get("MXDL_CALIBRATE", "1") == "1"
+
+
 def thread_variables() -> dict[str, str]:
     """OMP_NUM_THREADS, MKL_NUM_THREADS, OMP_WAIT_POLICY, GOMP_SPINCOUNT, KMP_BLOCKTIME, where set: the OpenMP runtimes
     read them; `mxdl doctor` shows them.  Default: unset

@@ -12,6 +12,8 @@ from ..device import Context
 from ..errors import GraphError
 from ..graph import Graph, Node, Value
 from ..ndarray.ndarray import NDArray
+from ..passes.goal import goal_of
+from ..passes.infer_types import has_open_shape
 from ..passes.pipeline import Plan, inference_plan, training_plan
 from ..passes.place import creates, placed
 from ..random import reserve
@@ -24,7 +26,7 @@ from .program import Program
 #: engine; programs here always know their buffers' lifetimes.
 FLAGS: Mapping[str, Any] = {
     "static_alloc": False, "static_shape": False, "inline_limit": 2, "forward_bulk_size": None,
-    "backward_bulk_size": None, "backend": None, "mirror": False,
+    "backward_bulk_size": None, "backend": None, "mirror": False, "max_recompute": 1,
 }
 
 
@@ -104,8 +106,7 @@ class CachedOp:
         self._check_flags()
         self._runners: dict[tuple, Runner] = {}
         self._creates = any(creates(node) for node in graph.nodes)
-        self._needs_types = self.flags["mirror"] == "sqrt" or any(
-            n.op is not None and not n.inputs and 0 in (n.attrs.get("shape") or ()) for n in graph.nodes)
+        self._needs_types = self._goal.needs_types or any(has_open_shape(node) for node in graph.nodes)
 
     def _check_flags(self) -> None:
         unknown = sorted(set(self.flags) - set(FLAGS))
@@ -113,8 +114,7 @@ class CachedOp:
             raise GraphError(f"hybridize: unknown option; got {', '.join(unknown)}; use {', '.join(FLAGS)}")
         if self.flags["backend"] not in (None, "", "inductor"):
             raise GraphError(f"hybridize: unknown backend; got {self.flags['backend']!r}; use None or 'inductor'")
-        if self.flags["mirror"] not in (False, True, None, "sqrt"):
-            raise GraphError(f"hybridize: unknown mirror mode; got {self.flags['mirror']!r}; use False, True or 'sqrt'")
+        self._goal = goal_of(self.flags["mirror"], self.flags["max_recompute"])
 
     def __call__(self, *arrays: NDArray) -> list[NDArray]:
         if len(arrays) != len(self.graph.inputs):
@@ -149,7 +149,7 @@ class CachedOp:
                      for n, t in zip(self.graph.inputs, tensors, strict=True)} if self._needs_types else None
             nodes = [self.graph.inputs[i] for i in wrt]
             graph = placed(self.graph, device) if device else self.graph
-            plan = (training_plan(graph, training, nodes, self.flags["mirror"], known) if wrt
+            plan = (training_plan(graph, training, nodes, self._goal, known) if wrt
                     else inference_plan(graph, training, known))
             runner = self._runners[key] = Runner(plan, self.flags["backend"])
         return runner

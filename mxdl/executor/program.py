@@ -36,7 +36,7 @@ class Program:
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         slot = {value: i for i, value in enumerate(self.inputs)}
         self.steps: list[Step] = []
-        for node, wanted, dying, overwrites in lifetimes(self.outputs, self.inputs, in_place):
+        for node, (wanted, dying, overwrites) in lifetimes(self.outputs, self.inputs, in_place):
             inputs_ = tuple(slot[v] for v in node.inputs)
             if overwrites == 1:  # of a commutative pair
                 inputs_ = inputs_[::-1]

@@ -69,11 +69,14 @@ class HybridBlock(Block):
     def hybridize(self, active: bool = True, backend: str | None = None, clear: bool = True,
                   static_alloc: bool = False, static_shape: bool = False, inline_limit: int = 2,
                   forward_bulk_size: int | None = None, backward_bulk_size: int | None = None,
-                  mirror: bool | str = False, **kwargs: Any) -> None:
+                  mirror: bool | str | int | float = False, max_recompute: float = 1, **kwargs: Any) -> None:
         """Run this block and all below as graphs from now on (or, with active=False, as written).
 
         backend: None or "inductor".   static_alloc, static_shape: the calls keep their memory and shapes.
-        mirror: trade memory for time in training: True recomputes cheap operators, "sqrt" whole segments.
+        mirror: trade memory for time in training, by recomputing in the backward pass: True recomputes cheap operators,
+            "sqrt" segments of equal size, "min" what leaves the least memory; bytes ("4GB", "512MiB", an int: the whole
+            step's, weights and gradients included) or a fraction between 0 and 1 (of what activations take otherwise)
+            recompute as little as fits.   max_recompute: extra forward passes that this may cost (default 1).
         clear: forget what was traced.   The others are accepted for MXNet's sake.
         """
         if active and (self._forward_hooks or self._forward_pre_hooks):
@@ -84,7 +87,8 @@ class HybridBlock(Block):
         self._active = active
         self._flags = {"backend": backend, "static_alloc": static_alloc, "static_shape": static_shape,
                        "inline_limit": inline_limit, "forward_bulk_size": forward_bulk_size,
-                       "backward_bulk_size": backward_bulk_size, "mirror": mirror, **kwargs}
+                       "backward_bulk_size": backward_bulk_size, "mirror": mirror,
+                       "max_recompute": max_recompute, **kwargs}
         super().hybridize(active, clear=clear, **self._flags)
 
     def optimize_for(self, x: Any, *args: Any, backend: str | None = None, clear: bool = False, **flags: Any) -> None:

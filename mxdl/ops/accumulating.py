@@ -28,5 +28,7 @@ def accumulating(op: Operator) -> Operator:
         derived.in_place_output = op.accumulated_output
         if op.infer_rule is not None:
             derived.infer_rule = lambda inputs, attrs: op.infer_rule(inputs[1:], attrs)
+        if op.flops_rule is not None:
+            derived.flops_rule = lambda inputs, outputs, attrs: op.flops_rule(inputs[1:], outputs, attrs)
         _derived[op.name] = derived
     return _derived[op.name]

@@ -43,6 +43,11 @@ def selfatt_qk(queries_keys_values, *, heads: int):
     return torch.bmm(q * q.shape[-1] ** -0.5, k.transpose(1, 2))
 
 
+@selfatt_qk.flops
+def _(inputs, outputs, attrs):
+    return 2 * outputs[0].size * (inputs[0].shape[-1] // (3 * attrs["heads"]))
+
+
 @operator("_backward_interleaved_selfatt_qk", traits=PRODUCT, parity=None)
 def selfatt_qk_gradient(dout, queries_keys_values, *, heads: int):
     """Gradient of selfatt_qk; zero for the values.  out: float[L, B, H*3*D]"""
@@ -50,6 +55,11 @@ def selfatt_qk_gradient(dout, queries_keys_values, *, heads: int):
     scale = q.shape[-1] ** -0.5
     parts = [torch.bmm(dout, k) * scale, torch.bmm(dout.transpose(1, 2), q) * scale, torch.zeros_like(v)]
     return together(parts, queries_keys_values.shape[1])
+
+
+@selfatt_qk_gradient.flops
+def _(inputs, outputs, attrs):
+    return 4 * inputs[0].size * (inputs[1].shape[-1] // (3 * attrs["heads"]))
 
 
 @selfatt_qk.gradient
@@ -66,6 +76,11 @@ def selfatt_valatt(queries_keys_values, attention, *, heads: int):
     return together([torch.bmm(attention, value)], queries_keys_values.shape[1])
 
 
+@selfatt_valatt.flops
+def _(inputs, outputs, attrs):
+    return 2 * outputs[0].size * inputs[1].shape[-1]
+
+
 @operator("_backward_interleaved_selfatt_valatt", traits=PRODUCT, parity=None, num_outputs=2)
 def selfatt_valatt_gradient(dout, queries_keys_values, attention, *, heads: int):
     """Gradients of selfatt_valatt: zero for queries and keys.  outs: float[L, B, H*3*D], float[B*H, L, L]"""
@@ -74,6 +89,11 @@ def selfatt_valatt_gradient(dout, queries_keys_values, attention, *, heads: int)
     dvalue = torch.bmm(attention.transpose(1, 2), weighted)
     zeros = torch.zeros_like(dvalue)
     return together([zeros, zeros, dvalue], queries_keys_values.shape[1]), torch.bmm(weighted, value.transpose(1, 2))
+
+
+@selfatt_valatt_gradient.flops
+def _(inputs, outputs, attrs):
+    return 4 * inputs[0].size * inputs[2].shape[-1]
 
 
 @selfatt_valatt.gradient
@@ -98,6 +118,16 @@ def encdec_valatt(keys_values, attention, *, heads: int):
     keys_values: float[S, B, H*2*D]   attention: float[B*H, L, S]   out: float[L, B, H*D]"""
     value = heads_of(keys_values, heads, 2)[1]
     return together([torch.bmm(attention, value)], keys_values.shape[1])
+
+
+@encdec_qk.flops
+def _(inputs, outputs, attrs):
+    return 2 * outputs[0].size * (inputs[0].shape[-1] // attrs["heads"])
+
+
+@encdec_valatt.flops
+def _(inputs, outputs, attrs):
+    return 2 * outputs[0].size * inputs[1].shape[-1]
 
 
 @selfatt_qk.emit_c

@@ -123,6 +123,11 @@ def convolution(data, weight, bias=None, *, kernel: tuple[int, ...], stride: tup
     return channels_last(out) if last else out
 
 
+@convolution.flops
+def _(inputs, outputs, attrs):
+    return 2 * outputs[0].size * (inputs[1].size // attrs["num_filter"])
+
+
 @convolution.inputs
 def _(attrs):
     return ("data", "weight") if attrs["no_bias"] else ("data", "weight", "bias")
@@ -153,6 +158,12 @@ def convolution_backward(dout, data, weight, *, needs: tuple[bool, ...], stride:
                       per_axis(dilate, rank, 1), None, num_group, is_channels_last(layout))
 
 
+@convolution_backward.flops
+def _(inputs, outputs, attrs):
+    dout, _, weight = inputs
+    return sum(attrs["needs"][:2]) * 2 * dout.size * (weight.size // weight.shape[0])
+
+
 @operator("Deconvolution", aliases=("_npx_deconvolution",), traits=_SPATIAL, ignored=_IGNORED,
           samples=[Sample((2, 4, 5, 4), (4, 3, 3, 3), kernel=(3, 3), num_filter=3, stride=(2, 2), pad=(1, 1),
                           adj=(1, 1)),
@@ -181,6 +192,11 @@ def deconvolution(data, weight, bias=None, *, kernel: tuple[int, ...], stride: t
     pad, adj = _margins(data.shape[2:], kernel, stride, dilate, pad, adj, target_shape)
     out = torch.convolution(data, weight, None if no_bias else bias, stride, pad, dilate, True, adj, num_group)
     return channels_last(out) if last else out
+
+
+@deconvolution.flops
+def _(inputs, outputs, attrs):
+    return 2 * inputs[0].size * (inputs[1].size // inputs[1].shape[0])
 
 
 @deconvolution.inputs

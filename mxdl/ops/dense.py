@@ -77,6 +77,16 @@ def dense_gradients(dout, data, weight, needs: tuple[bool, ...], flatten: bool, 
     return tuple(grads) if len(grads) > 1 else grads[0]
 
 
+@fully_connected_backward.flops
+def _(inputs, outputs, attrs):
+    return sum(attrs["needs"][:2]) * 2 * inputs[0].size * (inputs[2].size // inputs[2].shape[0])
+
+
+@fully_connected.flops
+def _(inputs, outputs, attrs):
+    return 2 * outputs[0].size * (inputs[1].size // attrs["num_hidden"])
+
+
 @fully_connected.absorb
 def _(inputs, attrs, scale, shift):
     weight = get("broadcast_mul")(inputs[1], get("expand_dims")(scale, axis=1))

@@ -45,6 +45,12 @@ def dot(lhs, rhs, *, transpose_a: bool = False, transpose_b: bool = False):
     return (left @ right).reshape(tuple(rest) or (1,))
 
 
+@dot.flops
+def product_flops(inputs, outputs, attrs):
+    """Of a matrix product, whichever way its matrices lie: 2 M K N = 2 sqrt(MK * KN * MN)."""
+    return 2 * math.isqrt(inputs[0].size * inputs[1].size * outputs[0].size)
+
+
 @operator("_backward_dot_lhs", traits=LIKE_LAST, parity=None)
 def dot_lhs_gradient(dout, rhs, lhs, *, transpose_a: bool = False, transpose_b: bool = False):
     """Gradient of dot for lhs.  out: float[lhs.shape]"""
@@ -68,6 +74,10 @@ def _(total, dout, lhs, rhs, *, transpose_a: bool = False, transpose_b: bool = F
     left, right = as_left(lhs, transpose_a), as_right(total, transpose_b)
     right.addmm_(left.t(), dout.reshape(left.shape[0], right.shape[1]))
     return total
+
+
+dot_lhs_gradient.flops(product_flops)
+dot_rhs_gradient.flops(product_flops)
 
 
 @dot.gradient
@@ -105,6 +115,11 @@ def batch_dot(lhs, rhs, *, transpose_a: bool = False, transpose_b: bool = False)
         raise ShapeError(f"batch_dot: shapes do not fit; got lhs{list(lhs.shape)}, rhs{list(rhs.shape)}, transpose_a="
                          f"{transpose_a}, transpose_b={transpose_b}; give equal leading axes and inner lengths")
     return torch.bmm(left, right) if left.dim() == 3 else torch.matmul(left, right)
+
+
+@batch_dot.flops
+def _(inputs, outputs, attrs):
+    return 2 * outputs[0].size * inputs[0].shape[-2 if attrs["transpose_a"] else -1]
 
 
 def product_gradients(product, lhs, rhs, dout, ta: bool, tb: bool, needs, **attrs):

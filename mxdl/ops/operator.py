@@ -104,6 +104,7 @@ class Operator:
         self.invert_rule: Callable | None = None
         self.infer_rule: Callable | None = None
         self.scratch_rule: Callable | None = None
+        self.flops_rule: Callable | None = None
         self.affine_rule: Callable | None = None
         self.absorb_rule: Callable | None = None
         self.emit_c_rule: Any = None
@@ -188,6 +189,12 @@ class Operator:
         """Set `rule(input types, attrs with defaults) -> bytes` that the kernel takes for itself while it runs, beside
         its inputs and outputs: what the memory plan adds to that step."""
         self.scratch_rule = rule
+        return rule
+
+    def flops(self, rule: Callable) -> Callable:
+        """Set `rule(input types, output types, attrs with defaults) -> floating-point operations` (a multiplication and
+        an addition are two); without it, an operation an element is assumed."""
+        self.flops_rule = rule
         return rule
 
     def affine(self, rule: Callable) -> Callable:

@@ -86,6 +86,12 @@ def rnn(data, parameters, state, state_cell=None, sequence_length=None, *, state
     return _forward(stack, seed, *inputs, save=training)
 
 
+@rnn.flops
+def _(inputs, outputs, attrs):
+    steps, batch = inputs[0].shape[:2]
+    return 2 * steps * batch * inputs[1].size
+
+
 @rnn.inputs
 def _(attrs):
     names = ["data", "parameters", "state"]
@@ -136,6 +142,12 @@ def rnn_backward(*tensors, given: tuple[bool, ...], state_size: int, num_layers:
     stack = Stack(mode, state_size, num_layers, directions, p, clip, data.shape[2])
     grads = _backward(stack, (data, parameters, state, state_cell, sequence_length), outputs, douts)
     return grads
+
+
+@rnn_backward.flops
+def _(inputs, outputs, attrs):
+    steps, batch = inputs[0].shape[:2]
+    return 4 * steps * batch * inputs[1].size
 
 
 class Stack(NamedTuple):

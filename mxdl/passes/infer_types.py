@@ -57,7 +57,7 @@ def infer_types(graph: Graph, known: Mapping[str, TensorType | Partial], partial
     the graph consistent, tried among the leading lengths of the known inputs.
     Raises ShapeError naming the node; with `partial`, what is unknown stays None.
     """
-    unknown = [n for n in graph.nodes if n.op is not None and not n.inputs and 0 in (n.attrs.get("shape") or ())]
+    unknown = [n for n in graph.nodes if has_open_shape(n)]
     if not unknown:
         return _infer(graph, known, partial, {})
     failure: MXNetError | None = None
@@ -70,6 +70,11 @@ def infer_types(graph: Graph, known: Mapping[str, TensorType | Partial], partial
     if failure is not None:
         raise failure
     return _infer(graph, known, partial, {})
+
+
+def has_open_shape(node: Node) -> bool:
+    """Whether the node makes an array of a shape that the rest of the graph has to tell (a 0 in it)."""
+    return node.op is not None and not node.inputs and 0 in (node.attrs.get("shape") or ())
 
 
 def extend_types(types: Types, outputs: Iterable[Value]) -> Types:

@@ -1,93 +1,120 @@
 """What happens to memory at each step of a straight-line program: which results overwrite an input, what dies.
 
 The executor follows these decisions and the memory plan counts their bytes, so the two agree by construction.
+Values are told apart by keys: graph values, or numbers where a planner tries many programs.
 """
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Container, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from ..graph import Node, Value
 from .schedule import schedule
 
 
-class StepMemory(NamedTuple):
-    """One node of a program.
+class Rule(NamedTuple):
+    """What an operator does to memory: whether it can overwrite its first input, whether it can exchange its two inputs
+    for that, whether its outputs may lie in the first input's memory, and which output is the one written over it."""
 
-    wanted: for each output, whether anything reads it.   dying: values whose last reader this is, without repeats.
-    overwrites: the input position that an output (the operator's `in_place_output`) is written over, -1 for none.
-    """
+    overwrites: bool
+    commutative: bool
+    shares: bool
+    written: int = 0
 
-    node: Node
+
+class Row(NamedTuple):
+    """One step: its rule and the keys of its inputs and outputs.   sizes: bytes of new memory for each output.
+    scratch: bytes that the kernel takes for itself while it runs."""
+
+    rule: Rule
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    sizes: tuple[int, ...] = ()
+    scratch: int = 0
+
+
+class Decision(NamedTuple):
+    """wanted: for each output, whether anything reads it.   dying: values whose last reader this is, without repeats.
+    overwrites: the input position that an output (the rule's `written`) is written over, -1 for none."""
+
     wanted: tuple[bool, ...]
-    dying: tuple[Value, ...]
+    dying: tuple[Any, ...]
     overwrites: int
 
 
-def lifetimes(outputs: Sequence[Value], inputs: Sequence[Value], in_place: bool = True) -> list[StepMemory]:
-    """The steps that compute `outputs` from `inputs`, in running order.
+def rule_of(node: Node) -> Rule:
+    traits = node.op.traits
+    return Rule(node.op.in_place_kernel is not None and bool(node.inputs),
+                traits.commutative and len(node.inputs) == 2,
+                bool(node.inputs) and (traits.view or traits.identity is not None),
+                node.op.in_place_output(node.attrs))
+
+
+def lifetimes(outputs: Sequence[Value], inputs: Sequence[Value], in_place: bool = True) -> list[tuple[Node, Decision]]:
+    """The nodes that compute `outputs` from `inputs`, in running order, each with what happens to memory.
 
     in_place: write a result over an input that nothing reads any more, where the operator can.
     """
     nodes = schedule(outputs, inputs)
-    last_use = last_uses(nodes, outputs, inputs)
-    owners = _Owners(inputs)
-    steps = []
-    for position, node in enumerate(nodes):
-        wanted = tuple(Value(node, i) in last_use for i in range(node.num_outputs))
-        dying = dict.fromkeys(v for v in node.inputs if last_use[v] == position)
-        overwrites = owners.overwritten(node, dying) if in_place else -1
-        owners.step(node, wanted, dying)
-        steps.append(StepMemory(node, wanted, tuple(dying), overwrites))
-    return steps
+    rows = [Row(rule_of(node), node.inputs, tuple(Value(node, i) for i in range(node.num_outputs))) for node in nodes]
+    return list(zip(nodes, decide(rows, inputs, outputs, in_place), strict=True))
 
 
-def last_uses(nodes: Sequence[Node], outputs: Iterable[Value], inputs: Iterable[Value]) -> dict[Value, int]:
-    """The position of each value's last reader; -1 for inputs that none reads, len(nodes) for outputs, which are never
-    freed.  Values that nothing reads are missing."""
-    last: dict[Value, int] = dict.fromkeys(inputs, -1)
-    for position, node in enumerate(nodes):
-        for value in node.inputs:
-            last[value] = position
-    for value in outputs:
-        last[value] = len(nodes)
+def decide(rows: Sequence[Row], given: Iterable[Hashable], results: Iterable[Hashable],
+           in_place: bool = True) -> list[Decision]:
+    """What happens at each of the rows, which compute `results` from `given`."""
+    last = last_uses(rows, given, results)
+    owners = _Owners(given)
+    decisions = []
+    for position, row in enumerate(rows):
+        wanted = tuple(key in last for key in row.outputs)
+        dying = dict.fromkeys(key for key in row.inputs if last[key] == position)
+        overwrites = owners.overwritten(row, dying) if in_place and row.rule.overwrites else -1
+        owners.step(row, wanted, dying)
+        decisions.append(Decision(wanted, tuple(dying), overwrites))
+    return decisions
+
+
+def last_uses(rows: Sequence[Row], given: Iterable[Hashable], results: Iterable[Hashable]) -> dict[Any, int]:
+    """The position of each value's last reader; -1 for what is given and not read, len(rows) for results, which are
+    never freed.  Values that nothing reads are missing."""
+    last: dict[Any, int] = dict.fromkeys(given, -1)
+    for position, row in enumerate(rows):
+        for key in row.inputs:
+            last[key] = position
+    for key in results:
+        last[key] = len(rows)
     return last
 
 
 class _Owners:
-    """Which values may share memory, and how many live values hold each memory; inputs' memory is the caller's."""
+    """Which values may share memory, and how many live values hold each memory; what is given is the caller's."""
 
-    def __init__(self, inputs: Sequence[Value]):
-        self._memory: dict[Value, Value | None] = dict.fromkeys(inputs)
-        self._holders: dict[Value, int] = {}
+    def __init__(self, given: Iterable[Hashable]):
+        self._memory: dict[Any, Any] = dict.fromkeys(given)
+        self._holders: dict[Any, int] = {}
 
-    def overwritten(self, node: Node, dying: Container[Value]) -> int:
-        """The input that the node's first output may be written over, -1 where there is none."""
-        if self._may_overwrite(node, 0, dying):
+    def overwritten(self, row: Row, dying: Container[Any]) -> int:
+        """The input that the row's first output may be written over, -1 where there is none."""
+        if self._may_overwrite(row, row.inputs[0], dying):
             return 0
-        swaps = node.op.traits.commutative and len(node.inputs) == 2
-        return 1 if swaps and self._may_overwrite(node, 1, dying) else -1
+        return 1 if row.rule.commutative and self._may_overwrite(row, row.inputs[1], dying) else -1
 
-    def _may_overwrite(self, node: Node, position: int, dying: Container[Value]) -> bool:
+    def _may_overwrite(self, row: Row, key: Any, dying: Container[Any]) -> bool:
         """Whether that input is read for the last time, once, and no other live value shares its memory."""
-        if node.op.in_place_kernel is None or not node.inputs:
+        if key not in dying or row.inputs.count(key) > 1:
             return False
-        value = node.inputs[position]
-        if value not in dying or node.inputs.count(value) > 1:
-            return False
-        memory = self._memory[value]
+        memory = self._memory[key]
         return memory is not None and self._holders[memory] == 1
 
-    def step(self, node: Node, wanted: Sequence[bool], dying: Iterable[Value]) -> None:
-        """Account for the node's outputs (a view shares its first input's memory) and for the values freed."""
-        shares = node.inputs and (node.op.traits.view or node.op.traits.identity is not None)
-        for i, held in enumerate(wanted):
-            value = Value(node, i)
-            memory = self._memory[node.inputs[0]] if shares else value
-            self._memory[value] = memory
-            if memory is not None and held:
-                self._holders[memory] = self._holders.get(memory, 0) + 1
-        for value in dying:
-            memory = self._memory[value]
-            if memory is not None:
-                self._holders[memory] -= 1
+    def step(self, row: Row, wanted: Sequence[bool], dying: Iterable[Any]) -> None:
+        """Account for the row's outputs (a view shares its first input's memory) and for the values freed."""
+        memory, holders = self._memory, self._holders
+        for key, held in zip(row.outputs, wanted, strict=True):
+            owner = memory[key] = memory[row.inputs[0]] if row.rule.shares else key
+            if owner is not None and held:
+                holders[owner] = holders.get(owner, 0) + 1
+        for key in dying:
+            owner = memory[key]
+            if owner is not None:
+                holders[owner] -= 1

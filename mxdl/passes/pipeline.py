@@ -8,11 +8,12 @@ from ..graph import Graph, Node, Value, variable
 from ..graph.verify import verify
 from ..types import TensorType
 from .accumulate import accumulate
+from .goal import Goal, goal_of
 from .gradient import gradient
-from .infer_types import Types, infer_types
+from .infer_types import Types, has_open_shape, infer_types
 from .merge import merge
-from .mirror import keep_rule, mirror
 from .plan import Plan
+from .planner import mirrored
 from .rewrite import rebuild
 from .schedule import schedule
 from .simplify import simplify
@@ -32,9 +33,11 @@ def inference_plan(graph: Graph, training: bool, known: Mapping[str, TensorType]
     return Plan(graph.inputs, prepared.outputs[:n], updated, prepared.outputs[n:], num_seeds)
 
 
-def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror_mode: object = False,
+def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror: object = False,
                   known: Mapping[str, TensorType] | None = None) -> Plan:
-    """Forward and backward: gradients of the variables `wrt`, recomputing what `mirror_mode` says."""
+    """Forward and backward: gradients of the variables `wrt`, recomputing what `mirror` says (a `Goal`, or what
+    `goal_of` reads).  `known` (types of the variables) is needed by the modes that count bytes."""
+    goal = mirror if isinstance(mirror, Goal) else goal_of(mirror)
     prepared, updated, num_seeds = _prepare(graph, training, known)
     n = len(graph.outputs)
     heads = tuple(variable(f"head_gradient{i}") for i in range(n))
@@ -46,18 +49,15 @@ def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror_mode
     m = len(prepared.outputs)
     outputs, updates, values = joint.outputs[:n], joint.outputs[n:m], list(joint.outputs[m:])
     forward = schedule([*outputs, *updates], [])
-    types = infer_types(prepared, known) if mirror_mode == "sqrt" and known is not None else None
-    keep = keep_rule(mirror_mode, forward, types)
     values, shapes = stand_ins(forward, values)
-    if keep is not None:
-        values = mirror(forward, values, keep, kept=shapes)
     by_node = dict(zip(reached, values, strict=True))
-    return Plan(graph.inputs, outputs, updated, updates, num_seeds, tuple(wrt), heads,
+    plan = Plan(graph.inputs, outputs, updated, updates, num_seeds, tuple(wrt), heads,
                 tuple(by_node.get(node) for node in wrt), _saved([*forward, *shapes], values))
+    return mirrored(plan, goal, known)
 
 
 def _prepare(graph: Graph, training: bool, known: Mapping[str, TensorType] | None):
-    if known is not None:
+    if known is not None and any(has_open_shape(node) for node in graph.nodes):
         graph = fill_created(graph, infer_types(graph, known))
     graph, updated, num_seeds = specialize(graph, training)
     return _run(FORWARD_PASSES, graph), updated, num_seeds

@@ -155,6 +155,6 @@ def test_a_commutative_node_may_overwrite_its_second_input():
     x = variable("x")
     y = apply(get("Activation"), [x], {"act_type": "tanh"}, "y")
     total = apply(get("elemwise_add"), [x, apply(get("Activation"), [y], {"act_type": "relu"}, "z")], {}, "sum")
-    steps = lifetimes([total], [x])
+    steps = [decision for _, decision in lifetimes([total], [x])]
     assert [step.overwrites for step in steps] == [-1, 0, 1]
-    assert [step.overwrites for step in lifetimes([total], [x], in_place=False)] == [-1, -1, -1]
+    assert [step.overwrites for _, step in lifetimes([total], [x], in_place=False)] == [-1, -1, -1]

@@ -1,0 +1,86 @@
+"""What a planner needs to know of each forward node of a plan, beside the exact counts."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate, islice
+
+from .liveness import Curve
+from .recompute import Problem
+
+
+@dataclass
+class Facts:
+    """One entry a position.
+
+    weight: bytes that keeping its values holds.   held: those bytes where the backward pass reads the values itself, so
+    that a copy lives for a while; 0 for what is only passed through.   last_use: the last forward node that reads them
+    for the backward pass's sake.   times: seconds to make the values from what the backward pass reads or keeps anyway:
+    the node's own and those of nodes that only lead to it.   readers: forward nodes that read it.   beside: most bytes
+    of gradients and scratch memory alive while the backward pass is there.
+    """
+
+    weight: list[int]
+    held: list[int]
+    last_use: list[int]
+    times: list[float]
+    readers: list[int]
+    beside: list[int]
+    fixed: bytes
+
+
+def facts_of(problem: Problem, everything: Curve) -> Facts:
+    """everything: the curve of the plan that keeps everything."""
+    n = problem.num_nodes
+    direct = [False] * n
+    for row in problem.backward:
+        for key in row.inputs:
+            if problem.makers[key] >= 0:
+                direct[problem.makers[key]] = True
+    sources = [list(dict.fromkeys(problem.sources(p))) for p in range(n)]
+    needed = direct[:]
+    last_use = list(range(n))
+    readers = [0] * n
+    for p in range(n - 1, -1, -1):
+        for source in sources[p]:
+            needed[source] = needed[source] or needed[p]
+            readers[source] += 1
+    for p in range(n):
+        for source in sources[p]:
+            if needed[p] or direct[source]:
+                last_use[source] = p
+    weight = _weights(problem)
+    return Facts(weight, [w if d else 0 for w, d in zip(weight, direct, strict=True)], last_use,
+                 _times(problem, sources, direct, readers), readers, _beside(problem, everything), problem.fixed)
+
+
+def _beside(problem: Problem, everything: Curve) -> list[int]:
+    kept = [0] * (len(everything.live) + 1)
+    for block in everything.blocks:
+        if problem.makers[block.value] >= 0:
+            kept[block.start] += block.num_bytes
+            kept[block.end] -= block.num_bytes
+    found = [0] * problem.num_nodes
+    steps = zip(everything.activations, accumulate(kept), strict=False)
+    for cursor, (alive, forward) in zip(problem.cursors, islice(steps, everything.num_forward, None), strict=True):
+        found[cursor] = max(found[cursor], alive - forward)
+    return found
+
+
+def _weights(problem: Problem) -> list[int]:
+    """Bytes that a node's values hold; of a view, what it is a view of."""
+    weight: list[int] = []
+    read = {key for row in (*problem.rows, *problem.backward) for key in row.inputs}
+    for row in problem.rows:
+        own = sum(size for key, size in zip(row.outputs, row.sizes, strict=True) if key in read)
+        if not own and not any(row.sizes) and row.inputs and problem.makers[row.inputs[0]] >= 0:
+            own = weight[problem.makers[row.inputs[0]]]
+        weight.append(own)
+    return weight
+
+
+def _times(problem: Problem, sources: list[list[int]], direct: list[bool], readers: list[int]) -> list[float]:
+    times: list[float] = []
+    for p in range(problem.num_nodes):
+        passed = sum(times[s] / readers[s] for s in sources[p] if not direct[s] and not problem.fixed[s])
+        times.append(problem.times[p] + passed)
+    return times

@@ -1,0 +1,222 @@
+"""The search among choices: candidates, exact counts, and filling up with what saves most time per byte."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .facts import Facts, facts_of
+from .recompute import Choice, Outcome, Problem, evaluate
+from .segments import cuts_for, keep_crossing, nested
+
+#: bins of time in which filling up looks at the curve of a long plan
+_BINS = 2048
+#: nodes up to which single changes are tried one by one, and how many nodes are counted for that at most
+_SMALL, _EFFORT = 60, 40_000
+
+
+class Search:
+    """Counts candidates for one plan.  counts_activations: whether the memory that counts is that of activations alone
+    (without variables and the gradients that the plan returns)."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        self.counts_activations = False
+        self.num_evaluated = 0
+        self._known: dict[Choice, Outcome] = {}
+        self.everything = self.evaluate(Choice(bytes([1]) * problem.num_nodes))
+        self.facts: Facts = facts_of(problem, self.everything.curve)
+
+    def evaluate(self, choice: Choice) -> Outcome:
+        if choice.level:
+            self.num_evaluated += 1
+            return evaluate(self.problem, choice)
+        if choice not in self._known:
+            self.num_evaluated += 1
+            if len(self._known) > 64 and self.problem.num_nodes > 1000:
+                self._known.clear()
+            self._known[choice] = evaluate(self.problem, choice)
+        return self._known[choice]
+
+    def peak(self, outcome: Outcome) -> int:
+        return outcome.curve.activation_peak if self.counts_activations else outcome.curve.peak
+
+    # -- the least memory -------------------------------------------------------------------------------------
+    def least(self, max_recompute: float, thorough: bool) -> Outcome:
+        """The choice of least peak (then of least time) with at most `max_recompute` extra forward passes."""
+        found, room = self._least_segmented(self._rooms(1.3))
+        for spread in (1.06, 1.015) if thorough else ():
+            near, near_room = self._least_segmented([int(room * spread ** i) for i in range(-6, 7)])
+            if self._by_peak(near) < self._by_peak(found):
+                found, room = near, near_room
+        if max_recompute > 1:
+            found = min([found, *self._nested(max_recompute)], key=self._by_peak)
+        if thorough and not found.choice.level and self.problem.num_nodes <= _SMALL:
+            found = self._improved(found, None)
+        return self._filled(found, self.peak(found)) if thorough else found
+
+    def _by_peak(self, outcome: Outcome) -> tuple[int, float]:
+        return self.peak(outcome), outcome.time
+
+    def _least_segmented(self, rooms: Sequence[int]) -> tuple[Outcome, int]:
+        """The least peak by cuts in segments, and the room of the segments; also what keeps everything."""
+        found = self.everything, max(rooms)
+        for room, choice in self._segmented(rooms, 60):
+            found = min(found, (self.evaluate(choice), room), key=lambda pair: self._by_peak(pair[0]))
+        return found
+
+    def _segmented(self, rooms: Sequence[int], most: int) -> list[tuple[int, Choice]]:
+        """Cuts in segments of those sizes; of a long plan, those that an estimate says are the best."""
+        estimates: dict[tuple[int, ...], tuple[int, int]] = {}
+        for room in rooms:
+            for shrinking in (True, False):
+                cuts = cuts_for(self.facts, room, shrinking)
+                if cuts is not None and tuple(cuts) not in estimates:
+                    estimates[tuple(cuts)] = self._estimate(cuts), room
+        ranked = sorted(estimates, key=lambda cuts: (estimates[cuts], len(cuts)))[:self._count(most)]
+        return [(estimates[cuts][1], keep_crossing(self.facts, cuts)) for cuts in ranked]
+
+    def _rooms(self, ratio: float) -> list[int]:
+        """Bytes of a segment, from the largest node to half of all, `ratio` apart; coarser for a long plan."""
+        facts = self.facts
+        total = sum(facts.held) + max(facts.beside, default=0)
+        largest = max((a + b for a, b in zip(facts.held, facts.beside, strict=True)), default=0)
+        ratio = ratio if self.problem.num_nodes <= 5000 else max(ratio, 1.5)
+        rooms, room = [], float(max(largest, 1))
+        while room < total:
+            rooms.append(int(room))
+            room = max(room * ratio, room + 1)
+        return [*rooms, total]
+
+    def _estimate(self, cuts: list[int]) -> int:
+        """Bytes kept before a segment and recomputed in it, at most."""
+        facts, kept, worst, start = self.facts, 0, 0, 0
+        for cut in (*cuts, len(facts.weight) - 1):
+            size = kept
+            for i in range(start, cut + 1):
+                size += facts.held[i]
+                worst = max(worst, size + facts.beside[i])
+                kept += facts.weight[i] if facts.last_use[i] > cut else 0
+            start = cut + 1
+        return worst
+
+    def _count(self, most: int) -> int:
+        """How many candidates of a kind to count exactly: fewer for a long plan."""
+        return max(2, min(most, 60_000 // max(self.problem.num_nodes, 1)))
+
+    # -- segments within segments -----------------------------------------------------------------------------
+    def _nested(self, max_recompute: float) -> list[Outcome]:
+        """Nested segments of every depth that the extra forward passes allow."""
+        whole = sum(self.problem.times)
+        outcomes = []
+        deepest = int(min(max_recompute, math.log2(max(self.problem.num_nodes, 2))))
+        for depth in (d for d in (2, 3, 4, 5, 6, 8, 10, 12, 16, 20) if d <= deepest):
+            for room in self._rooms(2.0)[:self._count(6)]:
+                cuts = cuts_for(self.facts, room, shrinking=False)
+                if cuts and len(cuts) + 1 >= 2 ** depth:
+                    outcome = self.evaluate(nested(self.facts, cuts, depth))
+                    if outcome.time <= max_recompute * whole:
+                        outcomes.append(outcome)
+        return outcomes
+
+    # -- a budget ---------------------------------------------------------------------------------------------
+    def within(self, limit: int, max_recompute: float) -> Outcome | None:
+        """The choice of least time whose peak is at most `limit`; None where there is none."""
+        segmented = [choice for _, choice in self._segmented(self._rooms(1.12), 100)]
+        bases = [self.evaluate(choice) for choice in (*segmented, *self._thresholds())]
+        fitting = [base for base in bases if self.peak(base) <= limit]
+        if not fitting:
+            least = self.least(1, thorough=True)
+            fitting = [least] if self.peak(least) <= limit else []
+        if not fitting and max_recompute > 1:
+            fitting = [base for base in self._nested(max_recompute) if self.peak(base) <= limit]
+        if not fitting:
+            return None
+        filled = [self._filled(base, limit) for base in sorted(fitting, key=lambda o: o.time)[:self._count(40)]]
+        best = min(filled, key=lambda o: (o.time, self.peak(o)))
+        if not best.choice.level and self.problem.num_nodes <= _SMALL:
+            best = self._improved(best, limit)
+        return best
+
+    def _thresholds(self) -> list[Choice]:
+        """Keep what takes at least so many seconds a byte to recompute, for many thresholds."""
+        density = self._densities()
+        ranked = sorted({d for d, held in zip(density, self.facts.held, strict=True) if held})
+        if not ranked:
+            return []
+        count = self._count(12)
+        picked = {ranked[len(ranked) * i // count] for i in range(count)}
+        fixed = self.facts.fixed
+        return [Choice(bytes(f or d >= least for f, d in zip(fixed, density, strict=True))) for least in sorted(picked)]
+
+    def _densities(self) -> list[float]:
+        facts = self.facts
+        return [time / weight if weight else math.inf for time, weight in zip(facts.times, facts.weight, strict=True)]
+
+    # -- filling up -------------------------------------------------------------------------------------------
+    def _filled(self, base: Outcome, limit: int) -> Outcome:
+        """`base` with more kept, as long as its peak stays within `limit`: the most seconds a byte first."""
+        best, allowed = base, limit
+        for _ in range(6 if self.problem.num_nodes <= 5000 else 3):
+            keep = self._fill(best, allowed)
+            if keep == best.choice.keep:
+                break
+            tried = self.evaluate(best.choice._replace(keep=keep))
+            excess = self.peak(tried) - limit
+            if excess > 0:
+                allowed -= excess
+            elif tried.time < best.time:
+                best = tried
+            else:
+                break
+        return best
+
+    def _fill(self, base: Outcome, limit: int) -> bytes:
+        """What to keep so that, by the curve of `base`, its peak stays within `limit`."""
+        facts = self.facts
+        series = np.asarray(base.curve.activations if self.counts_activations else base.curve.live, dtype=np.int64)
+        width = -(-len(series) // _BINS)
+        room = limit - np.maximum.reduceat(series, np.arange(0, len(series), width))
+        first: dict[int, int] = {}
+        count: dict[int, int] = {}
+        for position, step in base.cloned:
+            first[position] = max(step, first.get(position, 0)) if base.choice.level else first.get(position, step)
+            count[position] = count.get(position, 0) + 1
+        candidates = [p for p in first if facts.weight[p] and (facts.held[p] or facts.readers[p] > 1)]
+        candidates.sort(key=lambda p: (-facts.times[p] * count[p] / facts.weight[p], p))
+        keep = bytearray(base.choice.keep)
+        for p in candidates:
+            span = room[p // width:max(first[p] - 1, p) // width + 1]
+            if span.min() >= facts.weight[p]:
+                span -= facts.weight[p]
+                keep[p] = 1
+        return bytes(keep)
+
+    # -- small plans ------------------------------------------------------------------------------------------
+    def _improved(self, outcome: Outcome, limit: int | None) -> Outcome:
+        """Single changes and exchanges of two, as long as one is better; only for small plans.
+
+        limit: the peak that is allowed; None to make the peak itself less.
+        """
+        def better(a: Outcome, b: Outcome) -> bool:
+            if limit is None:
+                return self._by_peak(a) < self._by_peak(b)
+            return self.peak(a) <= limit and (a.time, self.peak(a)) < (b.time, self.peak(b))
+
+        free = [p for p in range(self.problem.num_nodes) if not self.facts.fixed[p] and self.facts.weight[p]]
+        moves = [(p,) for p in free] + [(p, q) for i, p in enumerate(free) for q in free[i + 1:]]
+        stop = self.num_evaluated + _EFFORT // max(self.problem.num_nodes, 1)
+        improved = True
+        while improved and self.num_evaluated < stop:
+            improved = False
+            for move in moves:
+                keep = bytearray(outcome.choice.keep)
+                for p in move:
+                    keep[p] ^= 1
+                tried = self.evaluate(Choice(bytes(keep)))
+                if better(tried, outcome):
+                    outcome, improved = tried, True
+                if self.num_evaluated >= stop:
+                    break
+        return outcome
