@@ -18,6 +18,7 @@ from ..passes.simplify import simplify
 from ..passes.specialize import specialize
 from ..types import TORCH_DTYPES, TensorType
 from .arena import Interval, place
+from .lower import lower
 from .refusals import require_kernels
 
 
@@ -42,6 +43,7 @@ def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Ma
     predict = specialize(fill_created(graph, infer_types(graph, known)), training=False).graph
     graph = Graph(predict.outputs[:len(graph.outputs)])   # updates of running statistics are no part of inference
     graph = merge(fold_affine(simplify(graph)))
+    graph = merge(lower(graph, infer_types(graph, known)))
     types = infer_types(graph, known)
     constants = _constants(graph, parameters, types)
     order = [Value(n, 0) for n in graph.inputs if n.name in inputs]

@@ -108,6 +108,7 @@ class Operator:
         self.affine_rule: Callable | None = None
         self.absorb_rule: Callable | None = None
         self.emit_c_rule: Any = None
+        self.lower_c_rule: Callable | None = None
         self._read_signature()
 
     def _read_signature(self) -> None:
@@ -212,6 +213,12 @@ class Operator:
     def emit_c(self, rule: Callable) -> Callable:
         """Set the single-file build's kernel: `rule(call: mxdl.codegen.call.CCall) -> C statements`."""
         self.emit_c_rule = rule
+        return rule
+
+    def lower_c(self, rule: Callable) -> Callable:
+        """Set `rule(input values, input types, attrs with defaults) -> visible output values`: what the single-file
+        build computes in the operator's place, so that what parameters alone decide is done at export."""
+        self.lower_c_rule = rule
         return rule
 
     # -- questions --------------------------------------------------------------------------------------------
