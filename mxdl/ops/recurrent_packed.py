@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,9 +18,10 @@ from . import recurrent_cells as cells
 from .c_text import c_text
 from .combine import concat
 from .families import c_literal
-from .operator import operator
+from .operator import NOT_DIFFERENTIABLE, operator
 from .recurrent import Mode, Stack, rnn
 from .recurrent_cells import NUM_GATES, Run, Weights
+from .samples import Sample
 from .traits import COSTLY, Traits
 
 BLOCK = 16
@@ -39,7 +41,9 @@ def rows(packed: Tensor, size: int) -> Tensor:
     return packed.transpose(0, 1).flatten(1, 2)[:, :size].flatten(0, 1)
 
 
-@operator("_rnn_pack", traits=Traits(), num_outputs=3, parity=None)
+@operator("_rnn_pack", traits=Traits(), num_outputs=3, parity=None, gradient=NOT_DIFFERENTIABLE,
+          samples=[Sample((144,), mode="lstm", size=4, layers=1, directions=1, width=3, index=0, resizable=False),
+                   Sample((384,), mode="gru", size=4, layers=1, directions=2, width=10, index=1, resizable=False)])
 def rnn_pack(parameters, *, mode: Mode, size: int, layers: int, directions: int, width: int, index: int):
     """Layer and direction number `index` of RNN's parameters, packed: w [I, columns], u [H / 16, H, G, 16], and biases
     [2, columns]: what the gates start from, and (gru) the state's part of `new`."""
@@ -55,10 +59,12 @@ def rnn_pack(parameters, *, mode: Mode, size: int, layers: int, directions: int,
 
 
 def unpacked(mode: str, size: int, w: Tensor, u: Tensor, bias: Tensor) -> Weights:
-    """The weights that `rnn_pack` was given; biases that are added up stand in the first."""
+    """The weights that `rnn_pack` was given; biases that are added up stand in the first, and only `new` has two."""
     gates = NUM_GATES[mode]
     blocks = (-1, gates, BLOCK)
     start, other = (rows(part.unflatten(0, blocks), size) for part in bias)
+    other = other.clone()
+    other[:2 * size if mode == "gru" else None] = 0
     return Weights(rows(w.t().unflatten(0, blocks), size), rows(u.permute(0, 2, 3, 1), size), start, other)
 
 
@@ -66,7 +72,12 @@ def _num_outputs(attrs):
     return 4 if attrs["mode"] == "lstm" else 3
 
 
-@operator("_rnn_layer", traits=_COSTLY, num_outputs=_num_outputs, parity=None)
+@operator("_rnn_layer", traits=_COSTLY, num_outputs=_num_outputs, num_visible=lambda attrs: _num_outputs(attrs) - 1,
+          parity=None, gradient=NOT_DIFFERENTIABLE,
+          samples=[Sample((3, 2, 5), (5, 64), (1, 4, 4, 16), (2, 64), (1, 2, 4), (1, 2, 4), mode="lstm", index=0,
+                          resizable=False),
+                   Sample((3, 2, 5), (5, 96), (2, 20, 3, 16), (2, 96), (2, 2, 20), np.array([1, 3], "int32"),
+                          mode="gru", index=1, reverse=True, use_sequence_length=True, resizable=False)])
 def rnn_layer(data, w, u, bias, state, *rest, mode: Mode, index: int, reverse: bool = False,
               clip_min: float | None = None, clip_max: float | None = None, use_sequence_length: bool = False):
     """One direction of one layer of RNN: out [T, N, H], last state (and cell) [1, N, H], working memory.
@@ -79,7 +90,7 @@ def rnn_layer(data, w, u, bias, state, *rest, mode: Mode, index: int, reverse: b
     clip = None if clip_min is None or clip_max is None else (clip_min, clip_max)
     weights = unpacked(mode, state.shape[2], w, u, bias)
     out, end, _ = cells.forward(Run(mode, reverse, valid, clip), data, weights, (state[index], cell), False)
-    return (out, *(part[None] for part in end if part is not None), data.new_empty(_work_floats(mode, data.shape,
+    return (out, *(part[None] for part in end if part is not None), data.new_zeros(_work_floats(mode, data.shape,
                                                                                                  state.shape[2])))
 
 
