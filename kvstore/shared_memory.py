@@ -1,0 +1,160 @@
+"""Memory that the workers of one machine share: counters to wait on, logs of what each is ready for, blocks of data.
+
+Nothing here locks.  Every counter has one writer and only grows; a reader waits until it is large enough.  What a
+counter announces was written before it (`Board.tell` fences), so a reader that sees the counter sees the data.
+"""
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import secrets
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import DeadWorkerError, KVStoreError
+
+LINE = 64                    # bytes of a cache line: counters of two writers never share one
+COUNTERS = 6
+POSTED, REDUCED, ARRIVED, DONE, LOGGED, STOPPED = range(COUNTERS)
+LOG_ENTRIES = 4096
+ENTRY_BYTES = 16
+SPINS = 200                  # looks at a counter before a waiting worker begins to sleep
+SLEEP_S, LONGEST_SLEEP_S = 20e-6, 1e-3
+LOOK_S = 0.05                # how often a waiting worker looks whether the others live
+FLOCK = "hhqqi"              # struct flock: type, whence, start, len, pid
+
+
+def directory() -> Path:
+    """Where shared memory is a file: the memory file system, else the temporary folder."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() else Path(tempfile.gettempdir())
+
+
+class Board:
+    """A file that `size` workers of a machine map; it loses its name when all have it, so none is left behind.
+
+    rank: this worker's place on the machine, 0 to size - 1.   blocks: how many blocks each worker has, reused in turn.
+    block_bytes: of one block.   check: called now and then while waiting; raises when a worker elsewhere is dead.
+    """
+
+    def __init__(self, rank: int, size: int, blocks: int, block_bytes: int, path: Path | None = None):
+        self.rank, self.size, self.blocks, self.block_bytes = rank, size, blocks, block_bytes
+        self.check: Callable[[], None] = lambda: None
+        self.ranks = list(range(size))                   # global ranks by place, for messages
+        self.last_step: Callable[[], int] = lambda: -1
+        header = COUNTERS * size * LINE
+        self._log_start = header
+        self._data_start = -(-(header + size * LOG_ENTRIES * ENTRY_BYTES) // 4096) * 4096
+        total = self._data_start + (size + 1) * blocks * block_bytes
+        self.path = path or directory() / f"mxdl-{secrets.token_hex(16)}"
+        self._file = _create(self.path, total) if path is None else os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        self._map = mmap.mmap(self._file, total)
+        self._numbers = memoryview(self._map)[:header].cast("q")
+        self._bytes = torch.frombuffer(self._map, dtype=torch.uint8)
+        self._fences = threading.Lock(), threading.Lock()
+        _hold(self._file, rank)
+
+    # -- data -------------------------------------------------------------------------------------------------
+    def slot(self, rank: int, block: int) -> Tensor:
+        """What worker `rank` publishes as block number `block`.  out: uint8[block_bytes]"""
+        start = self._data_start + (rank * self.blocks + block % self.blocks) * self.block_bytes
+        return self._bytes[start:start + self.block_bytes]
+
+    def result(self, block: int, count: int = 1) -> Tensor:
+        """What `count` blocks add up to, in one piece where they do not pass the end.  out: uint8[count * block_bytes]"""
+        start = self._data_start + (self.size * self.blocks + block % self.blocks) * self.block_bytes
+        return self._bytes[start:start + count * self.block_bytes]
+
+    # -- logs -------------------------------------------------------------------------------------------------
+    def log(self, number: int, first: int, second: int) -> None:
+        """Writes entry `number` of this worker's log; the leader must be less than LOG_ENTRIES behind."""
+        at = self._log_start + (self.rank * LOG_ENTRIES + number % LOG_ENTRIES) * ENTRY_BYTES
+        struct.pack_into("qq", self._map, at, first, second)
+        self.tell(LOGGED, number + 1)
+
+    def entry(self, rank: int, number: int) -> tuple[int, int]:
+        at = self._log_start + (rank * LOG_ENTRIES + number % LOG_ENTRIES) * ENTRY_BYTES
+        return struct.unpack_from("qq", self._map, at)
+
+    # -- counters ---------------------------------------------------------------------------------------------
+    def told(self, counter: int, rank: int) -> int:
+        return self._numbers[(counter * self.size + rank) * (LINE // 8)]
+
+    def tell(self, counter: int, value: int) -> None:
+        """Sets this worker's counter, after everything that it wrote before."""
+        for lock in self._fences:      # two lock rounds keep earlier writes from passing later ones on any machine
+            with lock:
+                pass
+        self._numbers[(counter * self.size + self.rank) * (LINE // 8)] = value
+
+    def wait(self, counter: int, value: int, rank: int) -> None:
+        """Returns when worker `rank`'s counter is at least `value`.
+
+        Raises DeadWorkerError when that worker is gone, or what `check` raises.
+        """
+        numbers, at = self._numbers, (counter * self.size + rank) * (LINE // 8)
+        for _ in range(SPINS):
+            if numbers[at] >= value:
+                return
+            os.sched_yield()
+        sleep_s, look = SLEEP_S, time.monotonic() + LOOK_S
+        while numbers[at] < value:
+            time.sleep(sleep_s)
+            sleep_s = min(2 * sleep_s, LONGEST_SLEEP_S)
+            if time.monotonic() > look:
+                self.look()
+                look = time.monotonic() + LOOK_S
+
+    def wait_all(self, counter: int, value: int) -> None:
+        for rank in range(self.size):
+            if rank != self.rank:
+                self.wait(counter, value, rank)
+
+    # -- the others -------------------------------------------------------------------------------------------
+    def look(self) -> None:
+        """Raises DeadWorkerError when a worker of this machine is gone without having left."""
+        gone = [self.ranks[rank] for rank in range(self.size)
+                if rank != self.rank and not _is_held(self._file, rank)]
+        if gone:
+            raise DeadWorkerError(gone, self.last_step(), "its process ended")
+        self.check()
+
+    def forget_name(self) -> None:
+        """Takes the file's name away; those who have it keep the memory until they end."""
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Lets go of the lock that says that this worker lives.  The memory stays mapped as long as it is used."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _create(path: Path, num_bytes: int) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, num_bytes)
+    except OSError as error:
+        os.close(handle)
+        path.unlink()
+        raise KVStoreError(f"kvstore: no shared memory of {num_bytes >> 20} MiB in {path.parent} ({error.strerror}); "
+                           "make it larger (docker: --shm-size), or set MXDL_SHARED_MIB to less") from error
+    return handle
+
+
+def _hold(handle: int, rank: int) -> None:
+    """Locks byte `rank`: the kernel lets go of it when the process ends, however it ends."""
+    fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, rank, 1, 0))
+
+
+def _is_held(handle: int, rank: int) -> bool:
+    asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, rank, 1, 0)
+    return struct.unpack(FLOCK, fcntl.fcntl(handle, fcntl.F_OFD_GETLK, asked))[0] != fcntl.F_UNLCK
