@@ -1,9 +1,11 @@
 """Many arrays as one stream of elements, cut into blocks: small arrays share a block, large ones fill several."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
+
+NOBODY = -1
 
 
 @dataclass
@@ -11,34 +13,43 @@ class Piece:
     """One block's worth of the stream.
 
     length: elements.   sources: parts of arrays, T[n] each, together `length` long.
-    targets: for each array of results of this worker (a device each) the parts that this block fills.
+    targets: for each source the parts of arrays that its result goes to: one a device, or none.
+    owner: the worker that the sum goes to, or that the values come from; NOBODY: all workers get the sum.
+    residuals: what compression left of earlier gradients, float32[n] for each source.
     """
 
-    length: int
-    sources: list[Tensor]
-    targets: list[list[Tensor]]
+    owner: int = NOBODY
+    length: int = 0
+    sources: list[Tensor] = field(default_factory=list)
+    targets: list[list[Tensor]] = field(default_factory=list)
+    residuals: list[Tensor] = field(default_factory=list)
+
+    @property
+    def is_wanted(self) -> bool:
+        return any(self.targets)
 
 
-def cut(sources: list[Tensor], targets: list[list[Tensor]], length: int) -> list[Piece]:
+def cut(sources: list[Tensor], targets: list[list[Tensor]], length: int, owner: int = NOBODY,
+        residuals: list[Tensor] | None = None) -> list[Piece]:
     """The pieces of a stream; every piece but the last has `length` elements.
 
-    sources: T[n] each, contiguous.   targets: lists of arrays as long as `sources`; each list is filled alike.
+    sources: T[n] each, contiguous.   targets: for each source the arrays, T[n], that its result goes to.
     """
-    pieces: list[Piece] = []
-    piece = Piece(0, [], [[] for _ in targets])
+    pieces = [Piece(owner)]
     for position, source in enumerate(sources):
         start, end = 0, source.numel()
         while start < end:
+            if pieces[-1].length == length:
+                pieces.append(Piece(owner))
+            piece = pieces[-1]
             take = min(end - start, length - piece.length)
             piece.sources.append(_part(source, start, take))
-            for parts, arrays in zip(piece.targets, targets, strict=True):
-                parts.append(_part(arrays[position], start, take))
+            piece.targets.append([_part(target, start, take) for target in targets[position]])
+            if residuals is not None:
+                piece.residuals.append(_part(residuals[position], start, take))
             piece.length += take
             start += take
-            if piece.length == length:
-                pieces.append(piece)
-                piece = Piece(0, [], [[] for _ in targets])
-    return [*pieces, piece] if piece.length else pieces
+    return pieces if pieces[0].length else []
 
 
 def _part(array: Tensor, start: int, length: int) -> Tensor:

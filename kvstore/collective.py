@@ -11,50 +11,107 @@ The order of additions is fixed, so that every worker gets the same bits at ever
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
 
-from .bucket import Piece, cut
+from .bucket import NOBODY, Piece, cut
+from .collective_network import Leaders
 from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, Board
 
-ALIGN = 16          # elements: slices begin at a cache line
-SMALL_BYTES = 1 << 16
+ALIGN = 16              # elements: slices begin at a cache line
+SMALL_BYTES = 1 << 16   # up to this, every worker adds everything: one meeting instead of two
+
+
+class Place(NamedTuple):
+    """Where a worker is: the machine's number, and the worker's number on it."""
+
+    machine: int
+    worker: int
+
+
+class Share(NamedTuple):
+    """Arrays that one worker owns: it gets their sums, or gives their values.
+
+    sources: T[n] each.   targets: as in `cut`.
+    """
+
+    owner: int
+    sources: list[Tensor]
+    targets: list[list[Tensor]]
+
+
+@dataclass
+class Exchange:
+    """Blocks under way between machines.  then: finishes what arrived."""
+
+    end: int
+    works: list[Any]
+    then: Callable[[], None] = lambda: None
 
 
 class Machine:
-    """The workers of one machine (and, through `leaders`, of the others).
+    """The workers of one machine and, through `leaders`, of the others.
 
-    board: their shared memory.   leaders: the group of the machines' leaders, on the leader; None elsewhere.
-    machines: how many there are.
+    board: the shared memory.   places: of every worker of the job.   leaders: on the leader, where there are several
+    machines.
     """
 
-    def __init__(self, board: Board, machines: int = 1, leaders=None):
-        self.board, self.machines, self.leaders = board, machines, leaders
-        self._next = 0                                   # the first block that no operation has used
-        self._sent = 0                                   # the first block that is not exchanged yet
-        self._works: list[tuple[int, object]] = []       # (first block after it, exchange under way)
-        group = max(1, board.blocks // 4)
-        self._group = group if machines > 1 else 1       # blocks of one exchange
-        self._lags = (1, board.blocks - group - 1) if machines > 1 else (board.blocks // 4, board.blocks // 2)
+    def __init__(self, board: Board, places: list[Place], number: int = 0, leaders: Leaders | None = None):
+        self.board, self.places, self.number, self.leaders = board, places, number, leaders
+        self.machines = 1 + max(place.machine for place in places)
+        self.rank = places.index(Place(number, board.rank))
+        self._next = 0                                     # the first block that no operation has used
+        self._sent = 0                                     # the first block that is not exchanged yet
+        self._exchanges: list[Exchange] = []
+        alone = self.machines == 1
+        self._group = 1 if alone else max(1, board.blocks // 4)      # blocks of one exchange
+        self._lags = (board.blocks // 4, board.blocks // 2) if alone else (1, board.blocks - self._group - 1)
 
-    # -- all-reduce -------------------------------------------------------------------------------------------
+    # -- the three operations ---------------------------------------------------------------------------------
     def allreduce(self, sources: list[Tensor], targets: list[list[Tensor]]) -> None:
-        """Writes the sum of `sources` over all workers into each list of `targets`.  All of one dtype, contiguous."""
-        if not sources:
-            return
-        pieces = cut(sources, targets, self.board.block_bytes // sources[0].element_size())
-        if len(pieces) == 1 and self.machines == 1 and pieces[0].length * sources[0].element_size() <= SMALL_BYTES:
+        """Writes the sum of each source over all workers into its targets.  All of one dtype, flat, contiguous."""
+        pieces = cut(sources, targets, self._length(sources[0]))
+        if len(pieces) == 1 and self.machines == 1 and pieces[0].length * sources[0].itemsize <= SMALL_BYTES:
             self._allreduce_small(self._claim(1), pieces[0])
-            return
+        else:
+            self._flow(pieces, self._publish, self._reduce, self._start_sum, self._await_sum)
+
+    def reduce(self, shares: list[Share]) -> None:
+        """Writes the sum of each share's sources into its targets, which only its owner has."""
+        self._flow(self._pieces(shares), self._publish, self._reduce, self._start_sum, self._await_sum)
+
+    def spread(self, shares: list[Share]) -> None:
+        """Writes each share's sources, which its owner has, into its targets, which the others have.
+
+        On the others `sources` only tell lengths and dtype.   Targets are empty on the owner.
+        """
+        self._flow(self._pieces(shares), self._offer, None, self._start_spread, self._await_spread)
+
+    def _pieces(self, shares: list[Share]) -> list[Piece]:
+        return [piece for share in shares if share.sources
+                for piece in cut(share.sources, share.targets, self._length(share.sources[0]), share.owner)]
+
+    def _length(self, values: Tensor) -> int:
+        return self.board.block_bytes // values.itemsize
+
+    # -- the flow of blocks -----------------------------------------------------------------------------------
+    def _flow(self, pieces: list[Piece], publish, reduce, exchange, settle) -> None:
         first, (reduce_lag, collect_lag) = self._claim(len(pieces)), self._lags
         for step in range(len(pieces) + collect_lag):
             if step < len(pieces):
-                self._publish(first + step, pieces[step])
-            if 0 <= step - reduce_lag < len(pieces):
-                self._reduce(first + step - reduce_lag, pieces[step - reduce_lag])
-                self._exchange(first + step - reduce_lag, pieces[step - reduce_lag], first + len(pieces) - 1)
-            if 0 <= step - collect_lag:
-                self._collect(first + step - collect_lag, pieces[step - collect_lag])
+                self._make_room(first + step)
+                publish(first + step, pieces[step])
+            if 0 <= (position := step - reduce_lag) < len(pieces):
+                if reduce is not None:
+                    reduce(first + position, pieces[position])
+                if self.leaders is not None and self._ends_exchange(first + position, position, pieces):
+                    self._exchange(first + position, pieces[position], exchange)
+            if 0 <= (position := step - collect_lag) < len(pieces):
+                self._collect(first + position, pieces[position], settle)
 
     def _claim(self, blocks: int) -> int:
         """The number of the first of the next `blocks` blocks."""
@@ -67,8 +124,14 @@ class Machine:
         if block >= self.board.blocks:
             self.board.wait_all(DONE, block - self.board.blocks + 1)
 
+    def _collect(self, block: int, piece: Piece, settle) -> None:
+        if piece.is_wanted or self.leaders is not None:
+            settle(block, piece)
+        _read(_values(self.board.result(block), piece), piece)
+        self.board.tell(DONE, block + 1)
+
+    # -- sums on this machine ---------------------------------------------------------------------------------
     def _allreduce_small(self, block: int, piece: Piece) -> None:
-        """Every worker adds everything: one meeting instead of two."""
         board = self.board
         self._make_room(block)
         torch.cat(piece.sources, out=_values(board.slot(board.rank, block), piece))
@@ -76,15 +139,11 @@ class Machine:
         board.wait_all(POSTED, block + 1)
         slots = [_values(board.slot(rank, block), piece) for rank in range(board.size)]
         total = _add(slots, torch.empty_like(slots[0]))
-        for parts in piece.targets:
-            _read(total, parts)
-        board.tell(REDUCED, block + 1)
-        board.tell(ARRIVED, block + 1)
+        _read(total, piece)
         board.tell(DONE, block + 1)
 
     def _publish(self, block: int, piece: Piece) -> None:
         board = self.board
-        self._make_room(block)
         slot = _values(board.slot(board.rank, block), piece)
         if len(piece.sources) > 1:
             torch.cat(piece.sources, out=slot)
@@ -110,39 +169,88 @@ class Machine:
         share = -(-share // ALIGN) * ALIGN
         return min(rank * share, piece.length), min((rank + 1) * share, piece.length)
 
-    def _collect(self, block: int, piece: Piece) -> None:
-        board = self.board
-        if self.machines == 1:
-            board.wait_all(REDUCED, block + 1)
-        else:
-            self._await_exchange(block)
-        result = _values(board.result(block), piece)
-        for parts in piece.targets:
-            _read(result, parts)
-        board.tell(DONE, block + 1)
+    # -- from one to all --------------------------------------------------------------------------------------
+    def _offer(self, block: int, piece: Piece) -> None:
+        if piece.owner == self.rank:
+            torch.cat(piece.sources, out=_values(self.board.result(block), piece))
+            self.board.tell(REDUCED, block + 1)
+
+    def announce(self, names: list[int]) -> None:
+        """On the leader: hands names (64 bits each) to the workers of this machine."""
+        block = self._claim(1)
+        self._make_room(block)
+        told = self.board.result(block).view(torch.int64)
+        told[0] = len(names)
+        told[1:1 + len(names)] = torch.tensor(names)
+        self.board.tell(ARRIVED, block + 1)
+        self.board.tell(DONE, block + 1)
+
+    def hear(self) -> list[int]:
+        """On the others: what the leader announces next."""
+        block = self._claim(1)
+        self.board.wait(ARRIVED, block + 1, 0)
+        told = self.board.result(block).view(torch.int64)
+        names = told[1:1 + int(told[0])].tolist()
+        self.board.tell(DONE, block + 1)
+        return names
 
     # -- between machines -------------------------------------------------------------------------------------
-    def _exchange(self, block: int, piece: Piece, last: int) -> None:
-        """On the leader: starts the sum over machines of the blocks up to this one, when enough have come."""
-        ends = block == last or (block + 1) % self._group == 0      # so no group passes the end of the memory
-        if self.leaders is None or not ends:
-            return
-        self.board.wait_all(REDUCED, block + 1)
+    def _ends_exchange(self, block: int, position: int, pieces: list[Piece]) -> bool:
+        """Whether the blocks up to this one go out together: they must lie in one stretch, full but for the last."""
+        return (position == len(pieces) - 1 or (block + 1) % self._group == 0
+                or pieces[position + 1].owner != pieces[position].owner)
+
+    def _exchange(self, block: int, piece: Piece, start: Callable[[int, Piece, Tensor], Exchange]) -> None:
         dtype = piece.sources[0].dtype
         values = self.board.result(self._sent, block - self._sent + 1).view(dtype)
         length = (block - self._sent) * (self.board.block_bytes // dtype.itemsize) + piece.length
-        self._works.append((block + 1, self.leaders.start_allreduce(values[:length])))
+        self._exchanges.append(start(block, piece, values[:length]))
         self._sent = block + 1
 
+    def _start_sum(self, block: int, piece: Piece, values: Tensor) -> Exchange:
+        assert self.leaders is not None
+        self.board.wait_all(REDUCED, block + 1)
+        if piece.owner == NOBODY:
+            return Exchange(block + 1, self.leaders.start_allreduce(values))
+        home = self.places[piece.owner].machine
+        if home != self.number:
+            return Exchange(block + 1, self.leaders.start_send(values, [home], block))
+        parts = [values if number == self.number else torch.empty_like(values) for number in range(self.machines)]
+        works = [work for number, part in enumerate(parts) if number != self.number
+                 for work in self.leaders.start_receive(part, number, block)]
+        return Exchange(block + 1, works, lambda: values.copy_(_add(parts, torch.empty_like(values))))
+
+    def _start_spread(self, block: int, piece: Piece, values: Tensor) -> Exchange:
+        assert self.leaders is not None
+        home = self.places[piece.owner]
+        if home.machine != self.number:
+            return Exchange(block + 1, self.leaders.start_receive(values, home.machine, block))
+        if home.worker != self.board.rank:
+            self.board.wait(REDUCED, block + 1, home.worker)
+        others = [number for number in range(self.machines) if number != self.number]
+        return Exchange(block + 1, self.leaders.start_send(values, others, block))
+
+    def _await_sum(self, block: int, piece: Piece) -> None:
+        if self.machines == 1:
+            self.board.wait_all(REDUCED, block + 1)
+        else:
+            self._await_exchange(block)
+
+    def _await_spread(self, block: int, piece: Piece) -> None:
+        if self.machines == 1:
+            self.board.wait(REDUCED, block + 1, self.places[piece.owner].worker)
+        else:
+            self._await_exchange(block)
+
     def _await_exchange(self, block: int) -> None:
-        """Returns when the result block holds the sum over all machines."""
         if self.leaders is None:
             self.board.wait(ARRIVED, block + 1, 0)
             return
-        while self._works and self._works[0][0] <= block + self._group and self.board.told(ARRIVED, 0) <= block:
-            end, work = self._works.pop(0)
-            self.leaders.finish(work)
-            self.board.tell(ARRIVED, end)
+        while self.board.told(ARRIVED, 0) <= block:
+            exchange = self._exchanges.pop(0)
+            self.leaders.finish(exchange.works)
+            exchange.then()
+            self.board.tell(ARRIVED, exchange.end)
 
 
 def _values(block: Tensor, piece: Piece) -> Tensor:
@@ -160,9 +268,12 @@ def _add(parts: list[Tensor], out: Tensor) -> Tensor:
     return out
 
 
-def _read(values: Tensor, parts: list[Tensor]) -> None:
-    """Copies consecutive stretches of `values` into the arrays `parts`."""
-    if len(parts) == 1:
-        parts[0].copy_(values)
-    else:
-        torch._foreach_copy_(parts, values.split([part.numel() for part in parts]))
+def _read(values: Tensor, piece: Piece) -> None:
+    """Copies consecutive stretches of `values` into the targets of a piece."""
+    if len(piece.targets) == 1:
+        for target in piece.targets[0]:
+            target.copy_(values)
+    elif piece.is_wanted:
+        parts = values.split([source.numel() for source in piece.sources])
+        pairs = [(target, part) for targets, part in zip(piece.targets, parts, strict=True) for target in targets]
+        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))

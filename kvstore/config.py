@@ -55,6 +55,28 @@ def server_limit_bytes() -> int:
     return _positive("MXDL_SERVER_LIMIT_BYTES", 64 << 30)
 
 
+#: bytes of a block of shared memory: what a worker publishes at once
+SHARED_BLOCK_BYTES = 1 << 20
+
+
+def shared_blocks() -> int:
+    """MXDL_SHARED_MIB: MiB of shared memory for each worker of a machine (and once more for the sums).  Default: 8"""
+    blocks = _positive("MXDL_SHARED_MIB", 8)
+    if blocks % 4:
+        raise ValueError(f"MXDL_SHARED_MIB: needs a multiple of 4; got {blocks}")
+    return blocks
+
+
+def bucket_bytes() -> int:
+    """MXDL_BUCKET_MIB: MiB of gradients that go between workers in one round.  Default: 16"""
+    return _positive("MXDL_BUCKET_MIB", 16) << 20
+
+
+def slice_elements() -> int:
+    """MXNET_KVSTORE_SLICE_THRESHOLD: elements of a slice of the store `p3`.  Default: 40,000"""
+    return _positive("MXNET_KVSTORE_SLICE_THRESHOLD", 40_000)
+
+
 def max_delay() -> int | None:
     """MXDL_MAX_DELAY: pushes that a worker of `dist_async` may be ahead of the slowest one.  Default: no bound"""
     return _positive("MXDL_MAX_DELAY", 1) if os.environ.get("MXDL_MAX_DELAY") else None

@@ -11,6 +11,8 @@ def reduce(values: list[Tensor], device: torch.device) -> Tensor:
 
     A single value that is on `device` already is passed through uncopied; otherwise the result is a new tensor.
     """
+    if values[0].is_sparse and len(values) > 1:
+        return add_rows([value.to(device) for value in values])
     asynchronous = device.type != "cpu"     # a copy to the CPU must have arrived before it is read
     total = values[0].to(device, non_blocking=asynchronous)
     for position, value in enumerate(values[1:]):
@@ -31,6 +33,18 @@ def reduce_many(groups: list[list[Tensor]], device: torch.device) -> list[Tensor
     for column in columns[2:]:
         torch._foreach_add_(totals, column)
     return list(totals)
+
+
+def add_rows(values: list[Tensor]) -> Tensor:
+    """The sum of row-sparse values, added in their order.  values: row-sparse T[N, *S]; out: the same, coalesced.
+
+    torch's own sparse addition knows no float16.
+    """
+    values = [value.coalesce() for value in values]
+    ids, places = torch.cat([value.indices()[0] for value in values]).unique(return_inverse=True)
+    parts = torch.cat([value.values() for value in values])
+    total = parts.new_zeros((len(ids), *parts.shape[1:])).index_add_(0, places, parts)
+    return torch.sparse_coo_tensor(ids[None], total, values[0].shape, is_coalesced=True, check_invariants=False)
 
 
 def rows(value: Tensor, row_ids: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .errors import DeadWorkerError, KVStoreError
+from .errors import DeadWorkerError, JobFailedError, KVStoreError
 
 LINE = 64                    # bytes of a cache line: counters of two writers never share one
 COUNTERS = 6
@@ -101,17 +101,19 @@ class Board:
         Raises DeadWorkerError when that worker is gone, or what `check` raises.
         """
         numbers, at = self._numbers, (counter * self.size + rank) * (LINE // 8)
-        for _ in range(SPINS):
+        for look in range(SPINS):
             if numbers[at] >= value:
                 return
-            os.sched_yield()
-        sleep_s, look = SLEEP_S, time.monotonic() + LOOK_S
+            os.sched_yield()           # to other processes
+            if look % 8 == 7:
+                time.sleep(0)          # to this process's other threads
+        sleep_s, next_look = SLEEP_S, time.monotonic() + LOOK_S
         while numbers[at] < value:
             time.sleep(sleep_s)
             sleep_s = min(2 * sleep_s, LONGEST_SLEEP_S)
-            if time.monotonic() > look:
-                self.look()
-                look = time.monotonic() + LOOK_S
+            if time.monotonic() > next_look:
+                self.look(rank)
+                next_look = time.monotonic() + LOOK_S
 
     def wait_all(self, counter: int, value: int) -> None:
         for rank in range(self.size):
@@ -119,13 +121,24 @@ class Board:
                 self.wait(counter, value, rank)
 
     # -- the others -------------------------------------------------------------------------------------------
-    def look(self) -> None:
-        """Raises DeadWorkerError when a worker of this machine is gone without having left."""
-        gone = [self.ranks[rank] for rank in range(self.size)
-                if rank != self.rank and not _is_held(self._file, rank)]
-        if gone:
-            raise DeadWorkerError(gone, self.last_step(), "its process ended")
+    def look(self, rank: int) -> None:
+        """Raises DeadWorkerError when worker `rank`, for which this one waits, is gone; what `check` raises; or
+        JobFailedError when a worker stopped with an error.
+        """
+        if rank != self.rank and not _is_held(self._file, rank):
+            raise DeadWorkerError([self.ranks[rank]], self.last_step(), "its process ended")
         self.check()
+        for other in range(self.size):
+            if stopped := self.told(STOPPED, other):
+                raise self._stopped(other, stopped)
+
+    def _stopped(self, rank: int, code: int) -> JobFailedError:
+        """The error for a worker that stopped: by an error of its own (1), or because worker code - 2 is dead."""
+        who = f"worker {self.ranks[rank]}"
+        if code > 1:
+            return DeadWorkerError([code - 2], self.last_step(), f"{who} found out")
+        return JobFailedError(f"{who} stopped with an error, which its own output tells; the last complete step is "
+                              f"{self.last_step()}; mend that and start the job again")
 
     def forget_name(self) -> None:
         """Takes the file's name away; those who have it keep the memory until they end."""

@@ -1,0 +1,71 @@
+"""The workers of a synchronous store find each other: who shares a machine, who leads it, where they meet."""
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from pathlib import Path
+
+from . import config
+from .collective import Machine, Place
+from .collective_network import Leaders
+from .control_client import Control, Group
+from .membership import DEAD
+from .rendezvous import SharedStore
+from .shared_memory import Board
+
+
+class Meeting:
+    """This worker among the others of its job.  `machine` does their sums."""
+
+    def __init__(self, control: Control):
+        self.control = control
+        self.group: Group = control.form()
+        self.steps = -1
+        self._name = f"sync/{self.group.generation}"      # every store forms a generation of its own
+        self._store = SharedStore(control, self._name)
+        places = self._places()
+        place = places[self.group.ranks.index(control.job.rank)]
+        board = self._board(place, [at for at, other in enumerate(places) if other.machine == place.machine])
+        machines = 1 + max(other.machine for other in places)
+        leaders = None
+        if machines > 1 and place.worker == 0:
+            leaders = Leaders(self._store, place.machine, machines, control.local_address, self.look, self.explain)
+        self.machine = Machine(board, places, place.machine, leaders)
+
+    def _places(self) -> list[Place]:
+        """Of every worker, in the order of ranks; machines are numbered in the order of their first workers."""
+        hosts = list(dict.fromkeys(one.host for one in self.group.members))
+        counts: defaultdict[str, itertools.count] = defaultdict(itertools.count)
+        return [Place(hosts.index(one.host), next(counts[one.host])) for one in self.group.members]
+
+    def _board(self, place: Place, ranks: list[int]) -> Board:
+        """The machine's shared memory: its first worker makes it, the others open it, then its name goes."""
+        name, blocks, block_bytes = f"board/{place.machine}", config.shared_blocks(), config.SHARED_BLOCK_BYTES
+        if place.worker == 0:
+            board = Board(0, len(ranks), blocks, block_bytes)
+            self._store.set(name, str(board.path))
+        else:
+            path = Path(self._store.get(name).decode())
+            board = Board(place.worker, len(ranks), blocks, block_bytes, path)
+        self.control.barrier(f"{self._name}/board", strict=True)
+        if place.worker == 0:
+            board.forget_name()
+        board.ranks, board.check, board.last_step = ranks, self.look, lambda: self.steps
+        return board
+
+    def look(self) -> None:
+        """Raises DeadWorkerError when a worker of the group is dead or was replaced."""
+        self.control.check()
+        for one in self.group.members:
+            now = self.control.member("worker", one.rank)
+            if now is not None and (now.session != one.session or now.state == DEAD):
+                raise self.explain(ConnectionError(f"worker {one.rank} is {now.state}"))
+
+    def explain(self, cause: BaseException) -> BaseException:
+        """The error to raise after `cause`: who died, once that is known."""
+        return self.control.explain(cause, self.group)
+
+    def completed(self, step: int) -> None:
+        """Tells the others, with the next sign of life, that this worker completed a step."""
+        self.steps = step
+        self.control.report_step(step)

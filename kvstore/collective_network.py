@@ -1,0 +1,76 @@
+"""The leaders of the machines, one a machine: a Gloo group of their own, apart from torch's default group."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import ProcessGroupGloo
+
+LOOK_S = 0.25                                # how often a waiting leader looks whether the others live
+LONGEST = timedelta(days=1)                  # Gloo's own limit: whether the others live is found out by looking
+NUMBER_TAG, FIRST_TAG = 1, 2
+
+
+class Leaders:
+    """Exchanges between machines.
+
+    store: where they meet.   place: this machine's number of `machines`.   address: that Gloo listens on.
+    look: raises when a worker is dead.   explain: the error to raise after the network failed with another.
+    sent_bytes, received_bytes: of values, in this leader; headers of TCP are not counted.
+    """
+
+    def __init__(self, store: dist.Store, place: int, machines: int, address: str, look: Callable[[], None],
+                 explain: Callable[[BaseException], BaseException]):
+        options = ProcessGroupGloo._Options()
+        options._devices = [ProcessGroupGloo.create_device(hostname=address)]
+        options._timeout = LONGEST
+        self.place, self.machines, self._look, self._explain = place, machines, look, explain
+        self._group = ProcessGroupGloo(store, place, machines, options)
+        self._tag = FIRST_TAG
+        self.sent_bytes = self.received_bytes = 0
+
+    def start_allreduce(self, values: Tensor) -> list[Any]:
+        """Begins to add `values` over the machines, in place; `finish` what it returns before reading them."""
+        moved = 2 * values.nbytes * (self.machines - 1) // self.machines
+        self._count(moved, moved)
+        return [self._group.allreduce([values])]
+
+    def start_send(self, values: Tensor, places: list[int], tag: int) -> list[Any]:
+        """Begins to send `values` to the leaders at `places`; leave them alone until it is finished."""
+        self._count(values.nbytes * len(places), 0)
+        return [self._group.send([values], place, tag) for place in places]
+
+    def start_receive(self, values: Tensor, place: int, tag: int) -> list[Any]:
+        self._count(0, values.nbytes)
+        return [self._group.recv([values], place, tag)]
+
+    def finish(self, works: list[Any]) -> None:
+        """Waits for exchanges.  Raises DeadWorkerError and its like when they cannot be completed."""
+        for work in works:
+            while not self._finished(work):
+                self._look()
+
+    def gather(self, numbers: Tensor) -> list[Tensor]:
+        """Everybody's numbers, in the order of machines.  numbers: int64[n], the same n everywhere"""
+        others = (self.machines - 1) * numbers.nbytes
+        self._count(others, others)
+        everybody = [torch.empty_like(numbers) for _ in range(self.machines)]
+        self.finish([self._group.allgather([everybody], [numbers])])
+        return everybody
+
+    def _finished(self, work: Any) -> bool:
+        try:
+            work.wait(timedelta(seconds=LOOK_S))
+        except RuntimeError as error:
+            if work.is_completed():
+                raise self._explain(error) from error
+            return False
+        return True
+
+    def _count(self, sent: int, received: int) -> None:
+        self.sent_bytes += sent
+        self.received_bytes += received

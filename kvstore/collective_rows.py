@@ -1,0 +1,39 @@
+"""The sum of row-sparse values over all workers: everybody tells its rows to everybody."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .collective import Machine, Share
+from .reduction import add_rows
+
+
+def sum_of_rows(machine: Machine, value: Tensor) -> Tensor:
+    """The sum over all workers of `value`: rows in order, added in the order of the workers.
+
+    value: row-sparse T[N, *S]; out: row-sparse T[N, *S], coalesced.
+    """
+    value = value.cpu().coalesce()
+    ids, rows = value.indices()[0].contiguous(), value.values().contiguous()
+    counts = _counts(machine, len(ids))
+    every_id = [ids if rank == machine.rank else torch.empty(count, dtype=torch.int64)
+                for rank, count in enumerate(counts)]
+    every_row = [rows if rank == machine.rank else rows.new_empty((count, *rows.shape[1:]))
+                 for rank, count in enumerate(counts)]
+    for arrays in every_id, every_row:
+        machine.spread([_share(machine, rank, array.view(-1)) for rank, array in enumerate(arrays)])
+    return add_rows([torch.sparse_coo_tensor(some_ids[None], some_rows, value.shape, is_coalesced=True,
+                                             check_invariants=False)
+                     for some_ids, some_rows in zip(every_id, every_row, strict=True)])
+
+
+def _counts(machine: Machine, count: int) -> list[int]:
+    """How many rows each worker has."""
+    counts = torch.zeros(len(machine.places), dtype=torch.int64)
+    counts[machine.rank] = count
+    machine.allreduce([counts], [[counts]])
+    return counts.tolist()
+
+
+def _share(machine: Machine, owner: int, values: Tensor) -> Share:
+    return Share(owner, [values], [[] if owner == machine.rank else [values]])
