@@ -3,10 +3,12 @@
 ``create(name)`` builds a store; ``KVStoreBase`` is what a store of your own derives from.
 """
 from .dist_async import AsyncStore
+from .dist_sync import DistSyncStore
 from .errors import DeadServerError, DeadWorkerError, JobError, JobFailedError, KVStoreError, StoreNotBuiltError
 from .job import Job
 from .local import LocalStore
-from .store import KVStore, KVStoreBase, Updater, create
+from .store import KVStore, KVStoreBase, Updater, create, is_for_workers
 
-__all__ = ["AsyncStore", "DeadServerError", "DeadWorkerError", "Job", "JobError", "JobFailedError", "KVStore",
-           "KVStoreBase", "KVStoreError", "LocalStore", "StoreNotBuiltError", "Updater", "create"]
+__all__ = ["AsyncStore", "DeadServerError", "DeadWorkerError", "DistSyncStore", "Job", "JobError", "JobFailedError",
+           "KVStore", "KVStoreBase", "KVStoreError", "LocalStore", "StoreNotBuiltError", "Updater", "create",
+           "is_for_workers"]

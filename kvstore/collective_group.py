@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import defaultdict
 from pathlib import Path
 
@@ -9,9 +10,12 @@ from . import config
 from .collective import Machine, Place
 from .collective_network import Leaders
 from .control_client import Control, Group
+from .errors import JobFailedError
 from .membership import DEAD
 from .rendezvous import SharedStore
 from .shared_memory import Board
+
+log = logging.getLogger("mxdl.kvstore")
 
 
 class Meeting:
@@ -64,6 +68,15 @@ class Meeting:
     def explain(self, cause: BaseException) -> BaseException:
         """The error to raise after `cause`: who died, once that is known."""
         return self.control.explain(cause, self.group)
+
+    def part(self) -> None:
+        """Waits until all living workers come here, at most the time after which a silent worker is dead."""
+        if self.control.is_closed:
+            return
+        try:
+            self.control.barrier(f"{self._name}/end", timeout=self.control.job.timeout)
+        except (TimeoutError, JobFailedError) as error:
+            log.warning("closing a store of worker %d before the others do: %s", self.control.job.rank, error)
 
     def completed(self, step: int) -> None:
         """Tells the others, with the next sign of life, that this worker completed a step."""

@@ -12,7 +12,6 @@ from torch.distributed import ProcessGroupGloo
 
 LOOK_S = 0.25                                # how often a waiting leader looks whether the others live
 LONGEST = timedelta(days=1)                  # Gloo's own limit: whether the others live is found out by looking
-NUMBER_TAG, FIRST_TAG = 1, 2
 
 
 class Leaders:
@@ -30,23 +29,22 @@ class Leaders:
         options._timeout = LONGEST
         self.place, self.machines, self._look, self._explain = place, machines, look, explain
         self._group = ProcessGroupGloo(store, place, machines, options)
-        self._tag = FIRST_TAG
         self.sent_bytes = self.received_bytes = 0
 
     def start_allreduce(self, values: Tensor) -> list[Any]:
         """Begins to add `values` over the machines, in place; `finish` what it returns before reading them."""
         moved = 2 * values.nbytes * (self.machines - 1) // self.machines
         self._count(moved, moved)
-        return [self._group.allreduce([values])]
+        return [self._started(self._group.allreduce, [values])]
 
     def start_send(self, values: Tensor, places: list[int], tag: int) -> list[Any]:
         """Begins to send `values` to the leaders at `places`; leave them alone until it is finished."""
         self._count(values.nbytes * len(places), 0)
-        return [self._group.send([values], place, tag) for place in places]
+        return [self._started(self._group.send, [values], place, tag) for place in places]
 
     def start_receive(self, values: Tensor, place: int, tag: int) -> list[Any]:
         self._count(0, values.nbytes)
-        return [self._group.recv([values], place, tag)]
+        return [self._started(self._group.recv, [values], place, tag)]
 
     def finish(self, works: list[Any]) -> None:
         """Waits for exchanges.  Raises DeadWorkerError and its like when they cannot be completed."""
@@ -59,8 +57,14 @@ class Leaders:
         others = (self.machines - 1) * numbers.nbytes
         self._count(others, others)
         everybody = [torch.empty_like(numbers) for _ in range(self.machines)]
-        self.finish([self._group.allgather([everybody], [numbers])])
+        self.finish([self._started(self._group.allgather, [everybody], [numbers])])
         return everybody
+
+    def _started(self, exchange: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return exchange(*arguments)
+        except RuntimeError as error:
+            raise self._explain(error) from error
 
     def _finished(self, work: Any) -> bool:
         try:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from .collective import Machine
+from .collective_network import Leaders
 from .errors import DeadWorkerError, JobFailedError, KVStoreError
 from .shared_memory import LOG_ENTRIES, LOGGED, LONGEST_SLEEP_S, LOOK_S, SLEEP_S, STOPPED
 
@@ -79,12 +80,13 @@ class Schedule:
             task.done.wait()
         self._raise_failure()
 
-    def close(self) -> None:
-        """Carries out what was submitted, then ends the thread."""
+    def close(self) -> bool:
+        """Carries out what was submitted, then ends the thread.  Whether everything was carried out."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
+        return self._failure is None
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, DeadWorkerError):      # a new one each time: tracebacks do not pile up
@@ -175,8 +177,9 @@ class Schedule:
     def _agree(self, ready: list[Task]) -> list[Task]:
         """Those that are ready on every machine, in the order of the first one's, as many as fit a round."""
         if self._machine.leaders is not None:
-            ready = self._agreed(ready[:MOST_TASKS])
-        taken, num_bytes = [], 0
+            ready = self._agreed(ready[:MOST_TASKS], self._machine.leaders)
+        taken: list[Task] = []
+        num_bytes = 0
         for task in ready[:MOST_TASKS]:
             num_bytes += task.num_bytes
             if taken and num_bytes > self._limit_bytes:
@@ -184,10 +187,10 @@ class Schedule:
             taken.append(task)
         return taken
 
-    def _agreed(self, ready: list[Task]) -> list[Task]:
+    def _agreed(self, ready: list[Task], leaders: Leaders) -> list[Task]:
         rows = [(task.name, task.form) for task in ready]
         told = torch.tensor(rows + [(0, 0)] * (MOST_TASKS - len(rows)), dtype=torch.int64)
-        everybody = [dict(numbers.tolist()) for numbers in self._machine.leaders.gather(told)]
+        everybody = [dict(numbers.tolist()) for numbers in leaders.gather(told)]
         mine = {task.name: task for task in ready}
         agreed = [mine[name] for name in everybody[0] if all(name in forms for forms in everybody) and name in mine]
         for task in agreed:

@@ -53,7 +53,7 @@ class DistSyncStore(LocalStore):
     """Values that all workers of a job agree on.
 
     name: what `type` says.   control: this worker's membership of the job.   on_device: reduce over this worker's
-    devices where the values are.   slice_elements: larger arrays go in slices of so many, so that urgent keys pass them.
+    devices where the values are.   slice_elements: larger arrays go in slices of so many; urgent keys pass them.
     """
 
     def __init__(self, name: str, control: Control, on_device: bool = False, slice_elements: int | None = None):
@@ -157,9 +157,13 @@ class DistSyncStore(LocalStore):
         self._wait_for(self._submit(Kind.BARRIER, [(f"barrier {self._barriers}", torch.empty(0), [])], 0))
 
     def close(self) -> None:
-        """Ends the store's thread, once what was pushed is summed."""
+        """Ends the store's thread, once what was pushed is summed, and waits a while for the others to come here too.
+
+        Leaving at once would cut off those who still read the last sums, or the control server that worker 0 runs.
+        """
         atexit.unregister(self.close)
-        self._schedule.close()
+        if self._schedule.close():
+            self._meeting.part()
         self._machine.board.close()
 
     # -- optimizer --------------------------------------------------------------------------------------------

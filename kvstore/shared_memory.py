@@ -69,7 +69,7 @@ class Board:
         return self._bytes[start:start + self.block_bytes]
 
     def result(self, block: int, count: int = 1) -> Tensor:
-        """What `count` blocks add up to, in one piece where they do not pass the end.  out: uint8[count * block_bytes]"""
+        """The sums of `count` blocks that do not pass the memory's end.  out: uint8[count * block_bytes]"""
         start = self._data_start + (self.size * self.blocks + block % self.blocks) * self.block_bytes
         return self._bytes[start:start + count * self.block_bytes]
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from .errors import KVStoreError, StoreNotBuiltError
 
 #: Parts of MXNet's store names that mean a store this package does not have yet.
-NOT_BUILT = ("dist", "nccl", "p3", "horovod", "byteps")
+NOT_BUILT = ("dist", "nccl", "horovod", "byteps")
 
 
 class Updater(Protocol):
@@ -97,6 +97,17 @@ class KVStore(KVStoreBase):
         """Copies the store's value into every array of `out`."""
         raise NotImplementedError(f"{type(self).__name__}.pull is not defined")
 
+    def allreduce(self, key, value, priority: int = 0) -> None:
+        """Replaces the arrays of each key by their sum over devices and workers.
+
+        As `pushpull`, but the store need not keep the sum.
+        """
+        self.pushpull(key, value, priority=priority)
+
+    def gradient_ready(self, key, value, priority: int = 0) -> None:
+        """As `push`, but the store may read the arrays until the next `pull` of the key returns."""
+        self.push(key, value, priority)
+
     def overwrite(self, key, value) -> None:
         """Replaces the store's value, past the updater."""
         raise NotImplementedError(f"{type(self).__name__}.overwrite is not defined")
@@ -156,6 +167,11 @@ def create(name: str = "local") -> KVStoreBase:
     near = difflib.get_close_matches(lower, names(), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise KVStoreError(f"kvstore.create: no store is called {name!r}{hint} There are: {', '.join(names())}")
+
+
+def is_for_workers(name: str) -> bool:
+    """Whether a store of this name reaches other workers, so that it is needed on a single device too."""
+    return any(part in name for part in ("dist", "p3", "horovod", "byteps"))
 
 
 def names() -> list[str]:

@@ -30,7 +30,12 @@ class Store:
 
     @property
     def is_distributed(self) -> bool:
-        return "dist" in self.kv.type
+        return kvstore.is_for_workers(self.kv.type)
+
+    @property
+    def holds_copy(self) -> bool:
+        """Whether the store runs a copy of the optimizer, which later changes of the Trainer's do not reach."""
+        return self.updates and "async" in self.kv.type
 
     def knows(self, params: Numbered) -> bool:
         """Whether it was given all of these."""
@@ -58,7 +63,7 @@ class Store:
         params = list(params)
         keys, grads = [i for i, _ in params], [param.list_grad() for _, param in params]
         if isinstance(self.kv, kvstore.KVStore):
-            (self.kv.push if self.updates else self.kv.pushpull)(keys, grads)
+            (self.kv.gradient_ready if self.updates else self.kv.allreduce)(keys, grads)
             return
         for key, grad in zip(keys, grads, strict=True):
             self.kv.pushpull(key, grad, priority=-key)
@@ -78,7 +83,7 @@ def choose_store(wanted: Any, num_contexts: int, on_store: bool | None, compress
     """
     kv = wanted
     if isinstance(wanted, str):
-        kv = None if num_contexts == 1 and "dist" not in wanted else kvstore.create(wanted)
+        kv = None if num_contexts == 1 and not kvstore.is_for_workers(wanted) else kvstore.create(wanted)
     if kv is None:
         if on_store:
             raise ValueError(f"Trainer: update_on_kvstore=True needs a kvstore; got kvstore={wanted!r} for "

@@ -111,7 +111,7 @@ class Trainer:
                                  f"update_on_kvstore=False")
 
     def _check_and_rescale_grad(self, scale: float) -> None:
-        if self._store is not None and self._store.updates and self._store.is_distributed \
+        if self._store is not None and self._store.holds_copy \
                 and scale != self._optimizer.rescale_grad:
             raise UserWarning(f"Trainer.step: the servers hold the optimizer and keep the scale of the first step, "
                               f"{self._optimizer.rescale_grad:g}; got {scale:g}; keep batch_size the same, or use "

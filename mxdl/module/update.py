@@ -40,19 +40,23 @@ class Updates:
     def step(self, weights: Sequence[Sequence[NDArray]], grads: Sequence[Sequence[NDArray | None]]) -> None:
         """Update each parameter (a list a device) from its gradients; parameters without gradient stay."""
         trained = [(i, w, g) for i, (w, g) in enumerate(zip(weights, grads, strict=True)) if g[0] is not None]
-        if self.store is not None:
-            for i, weight, grad in trained:
-                self._reduce(i, weight, grad)
+        if self.store is not None and trained:
+            self._reduce([self.names[i] for i, _, _ in trained], [w for _, w, _ in trained], [g for _, _, g in trained])
         for device in range(self.num_devices):
             self.updater([i * self.num_devices + device for i, _, _ in trained], [g[device] for _, _, g in trained],
                          [w[device] for _, w, _ in trained])
 
-    def _reduce(self, position: int, weight: Sequence[NDArray], grad: Sequence[NDArray | None]) -> None:
-        name = self.names[position]
-        if name not in self._known:
-            self.store.init(name, weight[0])
-            self._known.add(name)
-        self.store.pushpull(name, list(grad), out=list(grad), priority=-position)
+    def _reduce(self, names: list[str], weights: list[Sequence[NDArray]], grads: list[Sequence[Any]]) -> None:
+        """Sum gradients over devices and workers; before the first time, every worker takes worker 0's weights."""
+        for name, weight in zip(names, weights, strict=True):
+            if name not in self._known:
+                self.store.broadcast(name, weight[0], out=list(weight))
+                self._known.add(name)
+        if isinstance(self.store, kv.KVStore):
+            self.store.allreduce(list(names), [list(grad) for grad in grads])
+            return
+        for position, (name, grad) in enumerate(zip(names, grads, strict=True)):
+            self.store.pushpull(name, list(grad), out=list(grad), priority=-position)
 
     def save_states(self, fname: str) -> None:
         """Write the optimizer's states."""
@@ -68,5 +72,5 @@ class Updates:
 def _store(wanted: Any, num_devices: int) -> Any:
     """The kvstore that is needed, None where there is nothing to sum."""
     if isinstance(wanted, str):
-        return None if num_devices == 1 and "dist" not in wanted else kv.create(wanted)
+        return None if num_devices == 1 and not kv.is_for_workers(wanted) else kv.create(wanted)
     return wanted

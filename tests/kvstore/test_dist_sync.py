@@ -11,7 +11,8 @@ from mxdl.kvstore.shared_memory import Board
 from tests.kvstore.synchronous import job, run
 
 SHAPES = [(2, 3), (1211, 1211), (1200, 1200)]
-TOPOLOGIES = [["a"], ["a"] * 2, ["a"] * 3, ["a"] * 4, ["a", "b"], ["a", "a", "b", "b"], ["a", "b", "b"], ["a", "b", "c", "a"]]
+TOPOLOGIES = [["a"], ["a"] * 2, ["a"] * 3, ["a"] * 4, ["a", "b"], ["a", "a", "b", "b"], ["a", "b", "b"],
+              ["a", "b", "c", "a"]]
 RATE = 2
 
 
@@ -58,8 +59,7 @@ def push_and_compare(store):
     return compared, different
 
 
-@pytest.mark.parametrize("hosts", TOPOLOGIES, ids="".join)
-@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("hosts, on_device", [*((hosts, False) for hosts in TOPOLOGIES), (["a", "a"], True)])
 def test_the_golden_formula_holds_without_any_difference(hosts, on_device):
     elements = sum(torch.Size(shape).numel() for shape in SHAPES) * 2 * 3
     assert run(hosts, push_and_compare, on_device=on_device) == [(elements, 0)] * len(hosts)
@@ -287,7 +287,10 @@ def test_a_dead_worker_is_named_with_the_last_complete_step(hosts):
 
 def test_shared_memory_has_no_name_left(tmp_path, monkeypatch):
     monkeypatch.setattr("mxdl.kvstore.shared_memory.directory", lambda: tmp_path)
-    assert run(["a", "a"], lambda store: len(list(tmp_path.iterdir()))) == [0, 0]
+    def work(store):
+        store.barrier()      # the first worker takes the name away before it comes here
+        return len(list(tmp_path.iterdir()))
+    assert run(["a", "a"], work) == [0, 0]
 
 
 def test_a_board_that_does_not_fit_says_what_to_do(monkeypatch):

@@ -198,7 +198,7 @@ def test_a_wrong_call_says_what_is_wrong(store, call, message):
     assert pulled(store, 0).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("name", ["dist_sync", "nccl", "p3", "horovod"])
+@pytest.mark.parametrize("name", ["nccl", "horovod"])
 def test_a_store_that_is_not_built_says_so(name):
     with pytest.raises(StoreNotBuiltError, match="not built yet"):
         kvstore.create(name)
