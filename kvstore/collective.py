@@ -213,22 +213,22 @@ class Machine:
         if piece.owner == NOBODY:
             return Exchange(block + 1, self.leaders.start_allreduce(values))
         home = self.places[piece.owner].machine
+        others, works = self.leaders.start_gathering(values, home)
         if home != self.number:
-            return Exchange(block + 1, self.leaders.start_send(values, [home], block))
-        parts = [values if number == self.number else torch.empty_like(values) for number in range(self.machines)]
-        works = [work for number, part in enumerate(parts) if number != self.number
-                 for work in self.leaders.start_receive(part, number, block)]
-        return Exchange(block + 1, works, lambda: values.copy_(_add(parts, torch.empty_like(values))))
+            return Exchange(block + 1, works)
+        return Exchange(block + 1, works, lambda: self._add_machines(values, list(others)))
+
+    def _add_machines(self, values: Tensor, others: list[Tensor]) -> None:
+        """Adds the other machines' sums to this one's, in the order of machines."""
+        parts = [*others[:self.number], values, *others[self.number:]]
+        values.copy_(_add(parts, torch.empty_like(values)))
 
     def _start_spread(self, block: int, piece: Piece, values: Tensor) -> Exchange:
         assert self.leaders is not None
         home = self.places[piece.owner]
-        if home.machine != self.number:
-            return Exchange(block + 1, self.leaders.start_receive(values, home.machine, block))
-        if home.worker != self.board.rank:
+        if home.machine == self.number and home.worker != self.board.rank:
             self.board.wait(REDUCED, block + 1, home.worker)
-        others = [number for number in range(self.machines) if number != self.number]
-        return Exchange(block + 1, self.leaders.start_send(values, others, block))
+        return Exchange(block + 1, self.leaders.start_broadcast(values, home.machine))
 
     def _await_sum(self, block: int, piece: Piece) -> None:
         if self.machines == 1:

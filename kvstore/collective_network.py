@@ -37,14 +37,29 @@ class Leaders:
         self._count(moved, moved)
         return [self._started(self._group.allreduce, [values])]
 
-    def start_send(self, values: Tensor, places: list[int], tag: int) -> list[Any]:
-        """Begins to send `values` to the leaders at `places`; leave them alone until it is finished."""
-        self._count(values.nbytes * len(places), 0)
-        return [self._started(self._group.send, [values], place, tag) for place in places]
+    def start_gathering(self, values: Tensor, home: int) -> tuple[Tensor, list[Any]]:
+        """Begins to bring everybody's `values` to the leader of machine `home`.
 
-    def start_receive(self, values: Tensor, place: int, tag: int) -> list[Any]:
-        self._count(0, values.nbytes)
-        return [self._started(self._group.recv, [values], place, tag)]
+        values: T[n].   First of what is returned, there: T[machines - 1, n], in the order of the other machines.
+        """
+        there = self.place == home
+        incoming = values.new_empty((self.machines - 1) * values.numel() if there else 0)
+        sends = [0] * self.machines
+        receives = [values.numel() if there and place != home else 0 for place in range(self.machines)]
+        if not there:
+            sends[home] = values.numel()
+        self._count(sum(sends) * values.itemsize, sum(receives) * values.itemsize)
+        outgoing = values[:0] if there else values
+        work = self._started(self._group.alltoall_base, incoming, outgoing, receives, sends)
+        return incoming.view(-1, values.numel()), [work]
+
+    def start_broadcast(self, values: Tensor, home: int) -> list[Any]:
+        """Begins to overwrite `values` by those of machine `home`'s leader."""
+        there = self.place == home
+        self._count(values.nbytes * (self.machines - 1) * there, values.nbytes * (not there))
+        options = dist.BroadcastOptions()
+        options.rootRank = home
+        return [self._started(self._group.broadcast, [values], options)]
 
     def finish(self, works: list[Any]) -> None:
         """Waits for exchanges.  Raises DeadWorkerError and its like when they cannot be completed."""

@@ -135,7 +135,7 @@ class Schedule:
     def _choose(self) -> list[int]:
         """The names of the next round's tasks, which it announces."""
         sleep_s, next_look = SLEEP_S, time.monotonic() + LOOK_S
-        while not (tasks := self._agree(self._ready())):
+        while not (ready := self._ready()) or not (tasks := self._agree(ready)):
             time.sleep(sleep_s)
             sleep_s = min(2 * sleep_s, LONGEST_SLEEP_S)
             if time.monotonic() > next_look:
