@@ -56,7 +56,8 @@ def padded_bytes(shape: Sequence[int], dtype: torch.dtype) -> int:
 
 def view_bytes(tensor: Tensor) -> memoryview:
     """The memory of a contiguous CPU tensor, shared."""
-    return memoryview(tensor.detach().reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else memoryview(b"")
+    return memoryview(tensor.detach().reshape(-1).view(torch.uint8).numpy()) if tensor.numel() \
+        else memoryview(bytearray())
 
 
 def parts(tensors: Iterable[Tensor]) -> tuple[list[memoryview], int]:

@@ -54,10 +54,13 @@ class Connection:
             return "{}:{}".format(*self.socket.getpeername()[:2])
         return "a peer that is gone"
 
-    def close(self) -> None:
-        """Ends the connection; a thread that waits on it gets an error."""
+    def cut(self) -> None:
+        """Ends the connection; the thread that waits on it sees its end, and closes it."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.cut()
         self.socket.close()
 
     # -- out --------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ log = logging.getLogger("mxdl.kvstore")
 HANDSHAKE_S = 5.0
 MAX_STRANGERS = 256         # connections that have not proved themselves yet
 MAX_UNANSWERED = 1024       # questions of one member that wait
+MAX_NAMES = 10_000          # of barriers that are remembered
 MAX_WAITING_BYTES = 64 << 20
 CLOSING = (FrameError, JoinRefusedError, asyncio.IncompleteReadError, TimeoutError, OSError)
 
@@ -42,6 +43,7 @@ class ControlServer:
         self.instance = secrets.token_hex(8)     # of this server: sessions of another one mean nothing here
         self._channels: dict[int, Channel] = {}
         self._strangers = 0
+        self._passed: dict[str, None] = {}
         self._waiting: dict[tuple[str, str], set[int]] = {}
         self._answers: dict[Kind, Callable[[int, Frame], Awaitable[list[Any]]]] = {
             Kind.HEARTBEAT: self._heartbeat, Kind.FORM: self._form, Kind.BARRIER: self._barrier, **self.keys.answers}
@@ -229,8 +231,13 @@ class ControlServer:
         return [self.members.generation, told]
 
     async def _barrier(self, session: int, frame: Frame) -> list[Any]:
-        """Fields: name, whether a death since the group formed is an error, ms until TimeoutError."""
+        """Fields: name, whether a death since the group formed is an error, ms until TimeoutError.
+
+        A barrier that was passed stays open: a replacement comes to those of the time before it.
+        """
         name, strict, timeout_ms = take(frame, str, int, int)
+        if name in self._passed:
+            return []
         waiting = self._wait_list("barrier", name)
         waiting.add(session)
         await self._notify()
@@ -239,15 +246,19 @@ class ControlServer:
             return bool(strict) and self.members.gone() is not None
 
         def complete() -> bool:
-            return not self.members.never_came() and {one.session for one in self.members.living()} <= waiting
+            here = {one.session for one in self.members.living()} <= waiting
+            return name in self._passed or here and not self.members.never_came()
         if not await self._until(lambda: complete() or lost(), timeout_ms):
             raise TimeoutError(self._who_is_missing(timeout_ms, waiting))
-        if not complete() and (error := self.members.gone()):
+        if name not in self._passed and not complete() and (error := self.members.gone()):
             raise error
+        self._passed[name] = None
+        while len(self._passed) > MAX_NAMES:
+            del self._passed[next(iter(self._passed))]
         return []
 
     def _wait_list(self, kind: str, name: str) -> set[int]:
-        if len(self._waiting) > 10_000:         # names are used once: forget the oldest
+        if len(self._waiting) > MAX_NAMES:         # names are used once: forget the oldest
             del self._waiting[next(iter(self._waiting))]
         return self._waiting.setdefault((kind, name), set())
 

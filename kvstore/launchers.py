@@ -29,8 +29,9 @@ def recognise(variables: Variables) -> tuple[dict[str, Any], Problems]:
     """The fields of a Job that the environment gives, and what is wrong with the variables."""
     problems: Problems = []
     found: dict[str, Any] = {"launcher": "none"}
+    own = variables.get("MXDL_ROLE")       # our launcher sets DMLC_* as well, for scripts that read them
     for launcher, (sign, read) in LAUNCHERS.items():
-        if variables.get(sign):
+        if variables.get(sign) and not own:
             found = {"launcher": launcher, **read(variables, problems)}
             break
     fields = {name: field for name, field in OURS.items() if variables.get(name)}

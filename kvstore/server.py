@@ -102,7 +102,7 @@ class ParameterServer:
             self._changed.notify_all()
             connections = list(self._connections.values())
         for connection in connections:
-            connection.close()
+            connection.cut()
         self.control.close()
         with self._changed:
             if self._journal is not None:
@@ -197,7 +197,7 @@ class ParameterServer:
                 connection = self._connections.get(member.session) if member.state == DEAD else None
                 self._changed.notify_all()
             if connection is not None:
-                connection.close()
+                connection.cut()
 
     # -- answers ----------------------------------------------------------------------------------------------
     def _answer(self, connection: Connection, frame: Frame, session: int) -> None:

@@ -26,6 +26,7 @@ log = logging.getLogger("mxdl.kvstore")
 
 CONNECT_S = 5.0
 RETRIES = 5             # connections that may break while the same server lives
+BACKOFF_S = 0.1         # doubled with each of them
 
 
 class Request(NamedTuple):
@@ -79,6 +80,8 @@ class ServerLink:
                     if same and breaks > RETRIES:
                         raise DeadServerError(f"parameter server {self.rank} lives, but {breaks} connections to it "
                                               f"failed, at last: {error}; its log says more") from error
+                    if same:    # the news of its death may be on its way
+                        self.control.wait_for(self._is_gone, BACKOFF_S * 2 ** breaks)
                 finally:
                     self.network_s += time.perf_counter() - began
 
@@ -135,10 +138,14 @@ class ServerLink:
             self._connection.close()
             self._connection = None
 
+    def _is_gone(self) -> bool:
+        member = self.control.member("server", self.rank)
+        return member is None or member.session != self._session or member.state != ALIVE
+
     def _check(self) -> None:
         self.control.check()
-        member = self.control.member("server", self.rank)
-        if member is None or member.session != self._session or member.state != ALIVE:
+        if self._is_gone():
+            member = self.control.member("server", self.rank)
             raise ServerGone(f"it is gone ({member.reason if member else 'unknown'})")
 
     def _connected(self) -> Connection:

@@ -12,7 +12,7 @@ import sys
 import mxdl
 from mxdl.errors import MXNetError
 
-COMMANDS = ("train", "evaluate", "predict", "export", "catalog", "describe", "script", "doctor", "quickstart")
+COMMANDS = ("train", "evaluate", "predict", "export", "catalog", "describe", "launch", "script", "doctor", "quickstart")
 
 
 class Usage(MXNetError):
