@@ -18,6 +18,8 @@ def lower(graph: Graph, types: Types) -> Graph:
             return node
         inputs = [types[value] for value in originals[node.serial].inputs]
         values = node.op.lower_c_rule(node.inputs, inputs, node.op.filled(node.attrs))
+        if values is None:
+            return node
         for value in values:
             value.node.hidden.update(node.hidden)
         return values

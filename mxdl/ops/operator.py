@@ -217,7 +217,8 @@ class Operator:
 
     def lower_c(self, rule: Callable) -> Callable:
         """Set `rule(input values, input types, attrs with defaults) -> visible output values`: what the single-file
-        build computes in the operator's place, so that what parameters alone decide is done at export."""
+        build computes in the operator's place, so that what parameters alone decide is done at export; None where
+        the operator stays."""
         self.lower_c_rule = rule
         return rule
 

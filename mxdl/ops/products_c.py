@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from .c_text import c_text
 
+#: the longest inner axis for which columns of activations are turned on the stack (panels.c.in)
+TURNED_DEPTH = 128
+
 
 class Matrices(NamedTuple):
     """Matrices in memory: a C pointer; strides from one to the next, from row to row, from column to column."""
@@ -27,5 +30,14 @@ def packed(pointer: str, rows: int, columns: int) -> Matrices:
 def emit_products(call, left: Matrices, right: Matrices, out: Matrices, batch: int, m: int, k: int, n: int,
                   scale: float = 1.0) -> str:
     """The statement out[m, n] = scale * left[m, k] @ right[k, n] for each of `batch` matrices."""
+    kernel = ""
+    if left.column == 1 and right.column == 1:
+        kernel, step, extent = "gemm_nn", right.row, (m, n, k, f"{float(scale)!r}f")
+    elif left.column == 1 and right.row == 1 and k <= TURNED_DEPTH:
+        kernel, step, extent = "gemm_turned", right.column, (m, n, k, f"{float(scale)!r}f")
+    if kernel:
+        places = [f"{one.pointer} + g * {one.next}" for one in (left, right, out)]
+        product = call.kernel(kernel, places[0], left.row, places[1], step, places[2], out.row, *extent)
+        return f"for (ptrdiff_t g = 0; g < {batch}; ++g) {product}"
     return call.call("matrix_products", c_text("matrix"), left.pointer, right.pointer, out.pointer, batch, m, k, n,
                      *left[1:], *right[1:], out.next, out.row, f"{float(scale)!r}f")

@@ -17,6 +17,7 @@ from ..types import TensorType
 from . import recurrent_cells as cells
 from .c_text import c_text
 from .combine import concat
+from .dense_panels import from_panels, panels
 from .families import c_literal
 from .operator import NOT_DIFFERENTIABLE, operator
 from .recurrent import Mode, Stack, rnn
@@ -45,11 +46,11 @@ def rows(packed: Tensor, size: int) -> Tensor:
           samples=[Sample((144,), mode="lstm", size=4, layers=1, directions=1, width=3, index=0, resizable=False),
                    Sample((384,), mode="gru", size=4, layers=1, directions=2, width=10, index=1, resizable=False)])
 def rnn_pack(parameters, *, mode: Mode, size: int, layers: int, directions: int, width: int, index: int):
-    """Layer and direction number `index` of RNN's parameters, packed: w [I, columns], u [H / 16, H, G, 16], and biases
-    [2, columns]: what the gates start from, and (gru) the state's part of `new`."""
+    """Layer and direction number `index` of RNN's parameters, packed: w [columns, I] in `panels`, u [H / 16, H, G, 16],
+    and biases [2, columns]: what the gates start from, and (gru) the state's part of `new`."""
     weights = Stack(mode, size, layers, directions, 0.0, None, width).weights(parameters)[index]
     gates = NUM_GATES[mode]
-    w = columns(weights.w, gates).flatten(0, 2).t().contiguous()
+    w = panels.kernel(columns(weights.w, gates).flatten(0, 2))
     u = columns(weights.u, gates).permute(0, 3, 1, 2).contiguous()
     start, other = weights.bw + weights.bu, torch.zeros_like(weights.bu)
     if mode == "gru":
@@ -65,7 +66,8 @@ def unpacked(mode: str, size: int, w: Tensor, u: Tensor, bias: Tensor) -> Weight
     start, other = (rows(part.unflatten(0, blocks), size) for part in bias)
     other = other.clone()
     other[:2 * size if mode == "gru" else None] = 0
-    return Weights(rows(w.t().unflatten(0, blocks), size), rows(u.permute(0, 2, 3, 1), size), start, other)
+    w = from_panels(w, bias.shape[1])
+    return Weights(rows(w.unflatten(0, blocks), size), rows(u.permute(0, 2, 3, 1), size), start, other)
 
 
 def _num_outputs(attrs):
@@ -74,9 +76,9 @@ def _num_outputs(attrs):
 
 @operator("_rnn_layer", traits=_COSTLY, num_outputs=_num_outputs, num_visible=lambda attrs: _num_outputs(attrs) - 1,
           parity=None, gradient=NOT_DIFFERENTIABLE,
-          samples=[Sample((3, 2, 5), (5, 64), (1, 4, 4, 16), (2, 64), (1, 2, 4), (1, 2, 4), mode="lstm", index=0,
+          samples=[Sample((3, 2, 5), (1, 5, 64), (1, 4, 4, 16), (2, 64), (1, 2, 4), (1, 2, 4), mode="lstm", index=0,
                           resizable=False),
-                   Sample((3, 2, 5), (5, 96), (2, 20, 3, 16), (2, 96), (2, 2, 20), np.array([1, 3], "int32"),
+                   Sample((3, 2, 5), (2, 5, 64), (2, 20, 3, 16), (2, 96), (2, 2, 20), np.array([1, 3], "int32"),
                           mode="gru", index=1, reverse=True, use_sequence_length=True, resizable=False)])
 def rnn_layer(data, w, u, bias, state, *rest, mode: Mode, index: int, reverse: bool = False,
               clip_min: float | None = None, clip_max: float | None = None, use_sequence_length: bool = False):
