@@ -28,6 +28,12 @@ def same_as_mxnet(mxnet):
 
 
 @pytest.fixture(autouse=True)
+def usual_rates(monkeypatch):
+    """The memory planner measures nothing and writes nothing: equal plans on every machine."""
+    monkeypatch.setenv("MXDL_CALIBRATE", "0")
+
+
+@pytest.fixture(autouse=True)
 def same_seeds():
     """Global generators start each test in the same state, whatever ran before and in whichever process."""
     random.seed(0)

@@ -25,6 +25,7 @@ def accumulating(op: Operator) -> Operator:
                            traits=Traits(recompute=op.traits.recompute, shape_only=shape_only))
         derived.attributes, derived.defaults = op.attributes, op.defaults
         derived.in_place(add)
+        derived.is_accumulating = True
         derived.in_place_output = op.accumulated_output
         if op.infer_rule is not None:
             derived.infer_rule = lambda inputs, attrs: op.infer_rule(inputs[1:], attrs)

@@ -99,6 +99,8 @@ class Operator:
         self.in_place_kernel: Callable | None = None
         #: (attrs) -> which output the in-place kernel writes over the first input
         self.in_place_output: Callable[[Mapping], int] = lambda attrs: 0
+        #: whether it adds what it computes into its first input (see `accumulating`)
+        self.is_accumulating = False
         self.accumulate_kernel: Callable | None = None
         self.accumulated_output: Callable[[Mapping], int | None] = lambda attrs: None
         self.invert_rule: Callable | None = None

@@ -105,8 +105,9 @@ def timeline(plan: Plan, types: Types, sharing: Sharing = "plan", hand_off: bool
     traffic = Traffic(inputs, plan.outputs, plan.updates, plan.saved,
                       [(v, types[v].num_bytes) for v in plan.heads if v in types], given,
                       sum(types[v].num_bytes for v in inputs))
-    curve = simulate([row_of(n, types) for n in forward], [row_of(n, types) for n in backward], traffic,
-                     sharing != "off", hand_off)
+    row = _row_apart if sharing == "off" else row_of
+    curve = simulate([row(n, types) for n in forward], [row(n, types) for n in backward], traffic, sharing != "off",
+                     hand_off)
     return Timeline(**vars(curve), steps=[*forward, *backward], grads=sum(types[v].num_bytes for v in given))
 
 
@@ -140,6 +141,15 @@ def row_of(node: Node, types: Types) -> Row:
     count = node.num_outputs
     return Row(rule_of(node), node.inputs, tuple(Value(node, i) for i in range(count)),
                tuple(new_bytes(node, i, types) for i in range(count)), scratch)
+
+
+def _row_apart(node: Node, types: Types) -> Row:
+    """`row_of` with what a node adds into a running sum as an output of its own, since nothing is shared."""
+    row = row_of(node, types)
+    if not node.op.is_accumulating:
+        return row
+    part = types[node.inputs[0]].num_bytes
+    return row._replace(outputs=(*row.outputs, Value(node, len(row.outputs))), sizes=(*row.sizes, part))
 
 
 def new_bytes(node: Node, index: int, types: Types) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .facts import Facts, facts_of
 from .recompute import Choice, Outcome, Problem, evaluate
-from .segments import cuts_for, keep_crossing, nested
+from .segments import cuts_for, even_levels, keep_crossing, tree, two_levels
 
 #: bins of time in which filling up looks at the curve of a long plan
 _BINS = 2048
@@ -109,16 +109,26 @@ class Search:
     def _nested(self, max_recompute: float) -> list[Outcome]:
         """Nested segments of every depth that the extra forward passes allow."""
         whole = sum(self.problem.times)
-        outcomes = []
         deepest = int(min(max_recompute, math.log2(max(self.problem.num_nodes, 2))))
+        levels = self._pairs() if max_recompute > 1 else []
         for depth in (d for d in (2, 3, 4, 5, 6, 8, 10, 12, 16, 20) if d <= deepest):
             for room in self._rooms(2.0)[:self._count(6)]:
                 cuts = cuts_for(self.facts, room, shrinking=False)
                 if cuts and len(cuts) + 1 >= 2 ** depth:
-                    outcome = self.evaluate(nested(self.facts, cuts, depth))
-                    if outcome.time <= max_recompute * whole:
-                        outcomes.append(outcome)
-        return outcomes
+                    levels.append(even_levels(cuts, depth))
+        outcomes = [self.evaluate(tree(self.facts, one)) for one in levels]
+        return [outcome for outcome in outcomes if outcome.time <= max_recompute * whole]
+
+    def _pairs(self) -> list[list[list[int]]]:
+        """Cuts of two levels, for inner and outer segments of many sizes."""
+        pairs: list[list[list[int]]] = []
+        for inner in self._rooms(1.6)[:self._count(8)]:
+            cuts = cuts_for(self.facts, inner, shrinking=False)
+            if cuts and len(cuts) >= 3:
+                factors = (1.5, 2, 2.5, 3, 4, 5, 6, 8, 11, 16)[:self._count(10)]
+                found = [two_levels(self.facts, cuts, int(inner * factor)) for factor in factors]
+                pairs.extend(levels for levels in found if levels is not None and levels[0])
+        return pairs
 
     # -- a budget ---------------------------------------------------------------------------------------------
     def within(self, limit: int, max_recompute: float) -> Outcome | None:
@@ -159,10 +169,10 @@ class Search:
         """`base` with more kept, as long as its peak stays within `limit`: the most seconds a byte first."""
         best, allowed = base, limit
         for _ in range(6 if self.problem.num_nodes <= 5000 else 3):
-            keep = self._fill(best, allowed)
-            if keep == best.choice.keep:
+            choice = self._fill(best, allowed)
+            if choice == best.choice:
                 break
-            tried = self.evaluate(best.choice._replace(keep=keep))
+            tried = self.evaluate(choice)
             excess = self.peak(tried) - limit
             if excess > 0:
                 allowed -= excess
@@ -172,26 +182,35 @@ class Search:
                 break
         return best
 
-    def _fill(self, base: Outcome, limit: int) -> bytes:
-        """What to keep so that, by the curve of `base`, its peak stays within `limit`."""
+    def _fill(self, base: Outcome, limit: int) -> Choice:
+        """What more to keep so that, by the curve of `base`, its peak stays within `limit`: from the forward pass on,
+        or, in nested segments, from the first copy on."""
         facts = self.facts
         series = np.asarray(base.curve.activations if self.counts_activations else base.curve.live, dtype=np.int64)
         width = -(-len(series) // _BINS)
         room = limit - np.maximum.reduceat(series, np.arange(0, len(series), width))
-        first: dict[int, int] = {}
-        count: dict[int, int] = {}
+        cloned: dict[int, list[int]] = {}
         for position, step in base.cloned:
-            first[position] = max(step, first.get(position, 0)) if base.choice.level else first.get(position, step)
-            count[position] = count.get(position, 0) + 1
-        candidates = [p for p in first if facts.weight[p] and (facts.held[p] or facts.readers[p] > 1)]
-        candidates.sort(key=lambda p: (-facts.times[p] * count[p] / facts.weight[p], p))
-        keep = bytearray(base.choice.keep)
-        for p in candidates:
-            span = room[p // width:max(first[p] - 1, p) // width + 1]
-            if span.min() >= facts.weight[p]:
+            cloned.setdefault(position, []).append(step)
+        options: list[tuple[float, int, int, int]] = []   # (seconds a byte, less than 0; position; from; to)
+        for p, steps in cloned.items():
+            if facts.weight[p] and (facts.held[p] or facts.readers[p] > 1):
+                gain = -facts.times[p] / facts.weight[p]
+                options.append((gain * len(steps), p, p, steps[-1]))
+                if len(steps) > 1 and base.choice.level[p] > 1:
+                    options.append((gain * (len(steps) - 1), p, steps[0], steps[-1]))
+        keep, level = bytearray(base.choice.keep), list(base.choice.level)
+        changed = set()
+        for _, p, start, end in sorted(options):
+            span = room[start // width:max(end - 1, start) // width + 1]
+            if p not in changed and span.min() >= facts.weight[p]:
                 span -= facts.weight[p]
-                keep[p] = 1
-        return bytes(keep)
+                changed.add(p)
+                if start == p:
+                    keep[p] = 1
+                else:
+                    level[p] -= 1
+        return base.choice._replace(keep=bytes(keep), level=tuple(level))
 
     # -- small plans ------------------------------------------------------------------------------------------
     def _improved(self, outcome: Outcome, limit: int | None) -> Outcome:

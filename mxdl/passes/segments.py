@@ -69,25 +69,60 @@ def is_cut_between(cuts: Sequence[int], start: int, end: int) -> bool:
     return i < len(cuts) and cuts[i] < end
 
 
-def nested(facts: Facts, cuts: Sequence[int], depth: int) -> Choice:
-    """Segments within segments: the leaves between `cuts` in groups, these in larger ones, `depth` levels of them.
+def tree(facts: Facts, levels: Sequence[Sequence[int]]) -> Choice:
+    """Segments within segments: `levels` are the cuts of each level, the coarsest first, each a part of the next.
 
-    What crosses a border of level 1 is kept; what crosses one of level j > 1 is recomputed and stays while the backward
-    pass is in its segment of level j - 1.  Griewank: Achieving logarithmic growth of temporal and spatial complexity in
-    reverse automatic differentiation (1992).
+    What crosses a cut of the first level is kept; what crosses one of level j > 1 is recomputed and stays while the
+    backward pass is in its segment of level j - 1; the rest stays while it is in its innermost segment.
     """
-    leaves = len(cuts) + 1
-    arity = 2
-    while arity ** depth < leaves:
-        arity += 1
-    leaf_of: list[int] = []
-    for leaf, (start, end) in enumerate(zip((-1, *cuts), (*cuts, len(facts.weight) - 1), strict=True)):
-        leaf_of.extend([leaf] * (end - start))
-    segments = [[leaf // arity ** (depth - j) for leaf in leaf_of] for j in range(depth + 1)]
+    segments = [_numbers(cuts, len(facts.weight)) for cuts in ((), *levels)]
     keep = bytearray(facts.fixed)
-    level = [depth] * len(leaf_of)
+    level = [len(levels)] * len(facts.weight)
+    innermost = segments[-1]
     for i, last in enumerate(facts.last_use):
-        if leaf_of[max(last, i)] != leaf_of[i]:
-            level[i] = next(j for j in range(depth + 1) if segments[j][i] != segments[j][last]) - 1
+        if innermost[last] != innermost[i]:
+            level[i] = next(j for j, numbers in enumerate(segments) if numbers[i] != numbers[last]) - 1
             keep[i] = keep[i] or level[i] == 0
     return Choice(bytes(keep), level, segments)
+
+
+def _numbers(cuts: Sequence[int], num_nodes: int) -> list[int]:
+    """For each position, the number of its segment."""
+    numbers: list[int] = []
+    for segment, (start, end) in enumerate(zip((-1, *cuts), (*cuts, num_nodes - 1), strict=True)):
+        numbers.extend([segment] * (end - start))
+    return numbers
+
+
+def even_levels(cuts: Sequence[int], depth: int) -> list[list[int]]:
+    """`depth` levels of cuts, the innermost ones given, each level's segments made of equally many of the next.
+
+    Griewank: Achieving logarithmic growth of temporal and spatial complexity in reverse automatic differentiation
+    (1992).
+    """
+    arity = 2
+    while arity ** depth < len(cuts) + 1:
+        arity += 1
+    return [list(cuts[arity ** (depth - j) - 1::arity ** (depth - j)]) for j in range(1, depth + 1)]
+
+
+def two_levels(facts: Facts, cuts: Sequence[int], room: int) -> list[list[int]] | None:
+    """The cuts of two levels, the inner ones given: segments of the first level as long as what is kept before them,
+    what crosses their inner cuts and one inner segment fit into `room` bytes; None where nothing fits."""
+    outer = cuts_for(_contracted(facts, cuts), room, shrinking=True)
+    return None if outer is None else [[cuts[leaf] for leaf in outer], list(cuts)]
+
+
+def _contracted(facts: Facts, cuts: Sequence[int]) -> Facts:
+    """Each segment as one node, of which only what crosses its end is held beyond its own pass."""
+    numbers = _numbers(cuts, len(facts.weight))
+    count = len(cuts) + 1
+    weight, need, size, last_use = [0] * count, [0] * count, [0] * count, list(range(count))
+    for i, leaf in enumerate(numbers):
+        size[leaf] += facts.held[i]
+        need[leaf] = max(need[leaf], size[leaf] + facts.beside[i])
+        reader = numbers[facts.last_use[i]]
+        if reader != leaf:
+            weight[leaf] += facts.weight[i]
+            last_use[leaf] = max(last_use[leaf], reader)
+    return Facts(weight, weight, last_use, [0.0] * count, [1] * count, need, bytes(count))

@@ -16,16 +16,11 @@ from mxdl.passes.plan import plan_types
 from mxdl.passes.planner import planned
 from mxdl.passes.recompute import evaluate
 from mxdl.passes.search import Search
-from mxdl.passes.segments import cuts_for, nested
+from mxdl.passes.segments import cuts_for, even_levels, tree
 from mxdl.types import TensorType
 from tests.passes.plans import dense_chain, known_types, plain_plan
 from tests.passes.random_graphs import WIDTH, graphs
 from tests.passes.test_plans import run_plan, tensors_of, types_of
-
-
-@pytest.fixture(autouse=True)
-def usual_rates(monkeypatch):
-    monkeypatch.setenv("MXDL_CALIBRATE", "0")
 
 
 def counted(plan, types, known):
@@ -67,7 +62,7 @@ def test_nested_recomputation_changes_no_bit_and_is_counted(graph, depth, size):
         return
     search = Search(planned(plan, types, Goal("all")).problem)
     cuts = cuts_for(search.facts, size * 3 * WIDTH * 4, shrinking=False)
-    choice = nested(search.facts, cuts or [], depth)
+    choice = tree(search.facts, even_levels(cuts or [], depth))
     clones = mirror(plan, choice)
     line = timeline(clones, plan_types(clones, known))
     assert line.live == evaluate(search.problem, choice).curve.live
