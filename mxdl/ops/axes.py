@@ -6,7 +6,7 @@ import torch
 from ..errors import ShapeError
 from .operator import operator
 from .samples import Sample
-from .strided import copy_loops, emit_view
+from .strided import emit_reversed, emit_view
 from .traits import CHEAP, Traits
 
 VIEW = Traits(recompute=CHEAP, view=True)
@@ -124,8 +124,11 @@ space_to_depth.emit_c(emit_view(channels_of_pixels))
 
 @reverse.emit_c
 def _(call):
-    data = torch.empty(call.inputs[0].shape, device="meta")
-    axes = [i % data.dim() for i in call.attrs["axis"]]
-    strides = [-s if i in axes else s for i, s in enumerate(data.stride())]
-    offset = sum((data.shape[i] - 1) * data.stride(i) for i in axes)
-    return copy_loops(call.inputs[0], call.outputs[0], data.shape, strides, offset)
+    return emit_reversed(call, call.attrs["axis"])
+
+
+@diag.emit_c
+def _(call):
+    if len(call.inputs[0].shape) == 1:
+        raise call.refuse("diag of a vector has no C kernel")
+    return emit_view(lambda data, k, axis1, axis2: torch.diagonal(data, k, axis1, axis2))(call)

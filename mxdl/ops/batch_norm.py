@@ -182,3 +182,8 @@ def _(call):
 
 
 batch_norm_with_relu.complete(batch_norm.complete_rule)
+
+
+@batch_norm_with_relu.lower_c
+def _(inputs, types, attrs):
+    return [get("relu")(batch_norm(*inputs, **attrs)[0])]

@@ -10,9 +10,12 @@ from typing import Literal
 import numpy as np
 import torch
 
+from .c_text import c_text
+from .families import c_literal
 from .operator import NOT_DIFFERENTIABLE, operator
 from .samples import Sample
 from .traits import CHEAP, COSTLY, Traits
+from .work_c import with_work
 
 Format = Literal["center", "corner"]
 _CHEAP = Traits(recompute=CHEAP)
@@ -168,3 +171,46 @@ def box_decode(data, anchors, *, std0: float = 1.0, std1: float = 1.0, std2: flo
     growth = offsets[..., 2:].clamp(max=clip) if clip > 0 else offsets[..., 2:]
     half = torch.exp(growth) * anchor[..., 2:] / 2
     return torch.cat([middle - half, middle + half], -1)
+
+
+box_nms_in_c = with_work(box_nms, 2, lambda data, **attrs: ((4 * data.shape[-2], torch.float32),
+                                                            (2 * data.shape[-2], torch.int32)))
+
+
+@box_nms_in_c.emit_c
+def _(call):
+    (data,), (out, places, boxes, order), attrs = call.inputs, call.outputs, call.attrs
+    n, columns = data.shape[-2:]
+    classes = attrs["id_index"] >= 0
+    function = call.function("box_nms", c_text("box_nms"))
+    step = f"i * {n * columns}"
+    return (f"for (ptrdiff_t i = 0; i < {data.size // (n * columns)}; ++i) {function}({data.pointer} + {step}, "
+            f"{out.pointer} + {step}, {places.address} + i * {n}, {boxes.pointer}, {order.address}, {n}, {columns}, "
+            f"{attrs['coord_start']}, {attrs['score_index']}, {attrs['id_index']}, {attrs['background_id']}, "
+            f"{int(classes and not attrs['force_suppress'])}, {attrs['topk']}, "
+            f"{c_literal(float(attrs['valid_thresh']))}, "
+            f"{c_literal(float(attrs['overlap_thresh']))}, {int(attrs['in_format'] == 'center')}, "
+            f"{int(attrs['out_format'] == 'center')}, {int(attrs['in_format'] != attrs['out_format'])});")
+
+
+@box_iou.emit_c
+def _(call):
+    (lhs, rhs), out = call.inputs, call.outputs[0]
+    corners = "box_corners({0}, {1});" if call.attrs["format"] == "center" else "memcpy({1}, {0}, sizeof {1});"
+    call.kernel("box_overlap")
+    return (f"for (size_t i = 0; i < {lhs.size // 4}; ++i) for (size_t j = 0; j < {rhs.size // 4}; ++j) {{ "
+            f"float left[4], right[4]; {corners.format(f'{lhs.pointer} + i * 4', 'left')} "
+            f"{corners.format(f'{rhs.pointer} + j * 4', 'right')} "
+            f"{out.pointer}[i * {rhs.size // 4} + j] = box_overlap(left, right); }}")
+
+
+@box_decode.emit_c
+def _(call):
+    (data, anchors), attrs = call.inputs, call.attrs
+    n = anchors.shape[1]
+    scales = ", ".join(c_literal(float(attrs[f"std{i}"])) for i in range(4))
+    center = "box_center(at, center);" if attrs["format"] == "corner" else "memcpy(center, at, sizeof center);"
+    limit = c_literal(float(attrs["clip"])) if attrs["clip"] > 0 else "INFINITY"
+    return (f"const float scales[4] = {{{scales}}}; for (size_t i = 0; i < {data.size // 4}; ++i) {{ float center[4]; "
+            f"const float *at = {anchors.pointer} + i % {n} * 4; {center} "
+            f"box_from_offsets({data.pointer} + i * 4, center, scales, {limit}, {call.outputs[0].pointer} + i * 4); }}")

@@ -250,6 +250,8 @@ def _(call):
     return f"for (size_t i = 0; i < {out.size}; ++i) {out.address}[i] = ({out.element})({terms});"
 
 
+split.emit_c(emit_view(split))
+split_v2.emit_c(emit_view(split_v2))
 tile.emit_c(emit_view(tiles))
 repeat.emit_c(emit_view(repetitions))
 

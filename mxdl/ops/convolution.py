@@ -301,3 +301,17 @@ def _(call):
                      bias[0].pointer if bias else "NULL", out.pointer, *data.shape, *out.shape[1:], *attrs["kernel"],
                      *per_axis(attrs["stride"], 2, 1), *per_axis(attrs["pad"], 2, 0), *per_axis(attrs["dilate"], 2, 1),
                      attrs["num_group"])
+
+
+@deconvolution.emit_c
+def _(call):
+    attrs, (data, weight, *bias), out = call.attrs, call.inputs, call.outputs[0]
+    if len(attrs["kernel"]) != 2 or is_channels_last(attrs["layout"]):
+        raise call.refuse(f"only 2-D transposed convolutions of layout NCHW have a C kernel; got kernel="
+                          f"{attrs['kernel']}, layout={attrs['layout']}")
+    stride, dilate = per_axis(attrs["stride"], 2, 1), per_axis(attrs["dilate"], 2, 1)
+    pad, _ = _margins(data.shape[2:], attrs["kernel"], stride, dilate, attrs["pad"], attrs["adj"],
+                      attrs["target_shape"])
+    return call.call("deconvolution_2d", c_text("deconvolution"), data.pointer, weight.pointer,
+                     bias[0].pointer if bias else "NULL", out.pointer, *data.shape, *out.shape[1:], *attrs["kernel"],
+                     *stride, *pad, *dilate, attrs["num_group"])

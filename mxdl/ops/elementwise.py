@@ -122,8 +122,11 @@ unary("rint", round_half_down, "nearest integer, halves downwards", gradient=NOT
 unary("logical_not", lambda x: (x == 0).to(x.dtype), "1 where data is 0, else 0", gradient=NOT_DIFFERENTIABLE,
       c="(float)(x == 0.0f)")
 unary("_contrib_isnan", lambda x: torch.isnan(x).to(x.dtype), "1 where data is nan, else 0",
-      gradient=NOT_DIFFERENTIABLE, parity="written in Python in MXNet")
+      gradient=NOT_DIFFERENTIABLE, parity="written in Python in MXNet",
+      c="(float)(x != x)")
 unary("_contrib_isinf", lambda x: torch.isinf(x).to(x.dtype), "1 where data is infinite, else 0",
-      gradient=NOT_DIFFERENTIABLE, parity="written in Python in MXNet")
+      gradient=NOT_DIFFERENTIABLE, parity="written in Python in MXNet",
+      c="(float)(fabsf(x) == INFINITY)")
 unary("_contrib_isfinite", lambda x: torch.isfinite(x).to(x.dtype), "1 where data is a finite number, else 0",
-      gradient=NOT_DIFFERENTIABLE, parity="written in Python in MXNet")
+      gradient=NOT_DIFFERENTIABLE, parity="written in Python in MXNet",
+      c="(float)(x - x == 0.0f)")

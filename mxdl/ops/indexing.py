@@ -9,7 +9,8 @@ import torch
 
 from ..errors import OperatorError, ShapeError
 from ..types import DType, torch_dtype
-from .indices_c import emit_take
+from .families import c_literal
+from .indices_c import emit_pick, emit_take, whole_index
 from .operator import NOT_DIFFERENTIABLE, operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -268,3 +269,40 @@ def _(call):
         call.inputs[0] = condition._replace(type=condition.type._replace(shape=(*condition.shape,
                                                                                 *[1] * (len(out.shape) - 1))))
     return call.elementwise("x != 0 ? y : z")
+
+
+@pick.emit_c
+def _(call):
+    data = call.inputs[0]
+    axis = call.attrs["axis"] % len(data.shape)
+    return emit_pick(call, math.prod(data.shape[:axis]), data.shape[axis], math.prod(data.shape[axis + 1:]),
+                     call.attrs["mode"] == "wrap")
+
+
+@batch_take.emit_c
+def _(call):
+    return emit_pick(call, *call.inputs[0].shape, 1, False)
+
+
+@gather_nd.emit_c
+def _(call):
+    (data, indices), out = call.inputs, call.outputs[0]
+    axes = indices.shape[0]
+    count = indices.size // axes
+    inner = math.prod(data.shape[axes:])
+    terms = []
+    for m in range(axes):
+        index = whole_index(call, indices, f"at[{m} * {count} + i]")
+        terms.append(f"(size_t)place_from_end({index}, {data.shape[m]}) * {math.prod(data.shape[m + 1:axes])}")
+    return (f"const {indices.element} *at = {indices.address}; {out.element} *to = {out.address}; "
+            f"for (size_t i = 0; i < {count}; ++i, to += {inner}) "
+            f"memcpy(to, {data.address} + ({' + '.join(terms)}) * {inner}, {inner} * sizeof *to);")
+
+
+@one_hot.emit_c
+def _(call):
+    indices, out, depth = call.inputs[0], call.outputs[0], call.attrs["depth"]
+    on, off = (c_literal(float(call.attrs[name])) for name in ("on_value", "off_value"))
+    return (f"{out.element} *to = {out.address}; for (size_t i = 0; i < {indices.size}; ++i) "
+            f"for (int k = 0; k < {depth}; ++k) *to++ = ({out.element})("
+            f"{whole_index(call, indices, f'{indices.address}[i]')} == k ? {on} : {off});")

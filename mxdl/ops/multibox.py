@@ -11,9 +11,12 @@ import numpy as np
 import torch
 
 from .boxes import overlap, to_centers
+from .c_text import c_text
+from .families import c_literal
 from .operator import NOT_DIFFERENTIABLE, operator
 from .samples import Sample
 from .traits import CHEAP, COSTLY, Traits
+from .work_c import with_work
 
 _COSTLY = Traits(recompute=COSTLY)
 _VARIANCES = (0.1, 0.1, 0.2, 0.2)
@@ -164,3 +167,20 @@ def _hidden(rows: torch.Tensor, threshold: float, force_suppress: bool) -> np.nd
             near = (overlap(rows[i, 2:], rows[i + 1:, 2:]) >= threshold).numpy()
             hidden[i + 1:] |= near if force_suppress else near & (classes[i + 1:] == classes[i])
     return hidden
+
+
+detection_in_c = with_work(multibox_detection, 3, lambda cls_prob, loc_pred, anchor, **attrs: (
+    (4 * anchor.shape[1], torch.float32), (2 * anchor.shape[1], torch.float32), (2 * anchor.shape[1], torch.int32)))
+
+
+@detection_in_c.emit_c
+def _(call):
+    (scores, offsets, anchors), (out, boxes, best, order), attrs = call.inputs, call.outputs, call.attrs
+    batch, classes, count = scores.shape
+    function = call.function("multibox_detection", c_text("multibox"))
+    numbers = ", ".join(c_literal(float(v)) for v in (*attrs["variances"], attrs["threshold"], attrs["nms_threshold"]))
+    return (f"for (ptrdiff_t i = 0; i < {batch}; ++i) {function}({scores.pointer} + i * {classes * count}, "
+            f"{offsets.pointer} + i * {4 * count}, {anchors.pointer}, {out.pointer} + i * {6 * count}, "
+            f"{boxes.pointer}, {best.pointer}, "
+            f"{order.address}, {count}, {classes}, {numbers}, {int(not attrs['force_suppress'])}, "
+            f"{attrs['nms_topk']}, {int(attrs['clip'])});")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from ..types import TensorType
 from .c_text import c_text
+from .families import c_literal
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -211,3 +212,11 @@ def _(call):
     lengths = {"instance": (n, c * size, 1), "channel": (n, c, size), "spatial": (n * c, size, 1)}[call.attrs["mode"]]
     return call.call("l2_normalize", c_text("l2_normalization"), call.inputs[0].pointer, call.outputs[0].pointer,
                      *lengths, f"{call.attrs['eps']!r}f")
+
+
+@lrn.emit_c
+def _(call):
+    data, attrs = call.inputs[0], call.attrs
+    numbers = (c_literal(float(attrs[name])) for name in ("alpha", "beta", "knorm"))
+    return call.call("local_response", c_text("local_response"), data.pointer, call.outputs[0].pointer,
+                     *data.shape[:2], math.prod(data.shape[2:]), attrs["nsize"], *numbers)

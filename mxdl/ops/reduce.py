@@ -12,7 +12,7 @@ from ..types import DType, TensorType, torch_dtype
 from . import reduce_c as c
 from . import registry
 from .operator import NOT_DIFFERENTIABLE, Operator, operator
-from .reduce_c import Fold, emit_fold, fold_loops
+from .reduce_c import Fold, emit_fold, fold_loops, position_loops, running_sums
 from .samples import Sample
 from .traits import CHEAP, Traits
 
@@ -199,6 +199,15 @@ def moments(data, *, axes: tuple[int, ...] | None = None, keepdims: bool = False
     return at_least_one_axis(mean), at_least_one_axis(var)
 
 
+@moments.lower_c
+def _(inputs, types, attrs):
+    axes = reduced_axes("moments", len(types[0].shape), attrs["axes"])
+    average = mean(inputs[0], axis=axes, keepdims=True)
+    squares = registry.get("square")(registry.get("broadcast_sub")(inputs[0], average))
+    keepdims = attrs["keepdims"]
+    return [average if keepdims else mean(inputs[0], axis=axes), mean(squares, axis=axes, keepdims=keepdims)]
+
+
 def position(name: str, function: Callable, what: str) -> None:
     """Register argmax or argmin: the first position of the extreme, in the dtype of data."""
     def kernel(data: torch.Tensor, *, axis: int | None = None, keepdims: bool = False):
@@ -213,6 +222,12 @@ def position(name: str, function: Callable, what: str) -> None:
                            Sample((2, 3), keepdims=True), Sample(((2, 3), "int32"), low=-5, high=9, axis=0)])
     registry.add(op)
 
+    @op.emit_c
+    def _(call):
+        data, axis = call.inputs[0], call.attrs["axis"]
+        return position_loops(data, call.outputs[0], range(len(data.shape)) if axis is None
+                              else [axis % len(data.shape)], ">" if name == "argmax" else "<")
+
 
 position("argmax", torch.argmax, "maximum")
 position("argmin", torch.argmin, "minimum")
@@ -225,9 +240,22 @@ def argmax_channel(data):
     return torch.argmax(data, 1).to(data.dtype)
 
 
+@argmax_channel.emit_c
+def _(call):
+    return position_loops(call.inputs[0], call.outputs[0], [1], ">")
+
+
 @operator("_np_cumsum", aliases=("cumsum",), traits=REDUCTION,
           samples=[Sample((2, 3), axis=1), Sample((2, 3)), Sample(((2, 3), "int32"), axis=0, low=-5, high=9)])
 def cumsum(a, *, axis: int | None = None, dtype: DType | None = None):
     """Running sum along `axis` (default: of all elements in order).  a, out: T[...]"""
     out_dtype = torch_dtype(dtype) if dtype else a.dtype
     return torch.cumsum(a.reshape(-1) if axis is None else a, axis or 0, dtype=out_dtype)
+
+
+@cumsum.emit_c
+def _(call):
+    data, axis = call.inputs[0], call.attrs["axis"]
+    return running_sums(data, call.outputs[0], *((1, data.size, 1) if axis is None else (
+        math.prod(data.shape[:axis % len(data.shape)]), data.shape[axis],
+        math.prod(data.shape[axis % len(data.shape) + 1:]))))

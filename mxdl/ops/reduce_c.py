@@ -51,3 +51,24 @@ def fold_loops(data, out, axes: Sequence[int], fold: Fold) -> str:
             f"{accumulator} sum = {fold.start}; "
             f"{loops}{{ const {data.element} v = from[{place}]; sum = {fold.step}; }} "
             f"*to++ = ({out.element})({finish}); }}")
+
+
+def position_loops(data, out, axes: Sequence[int], better: str) -> str:
+    """C of the first place of the extreme along `axes`, which are one or all; what is no number counts as extreme."""
+    shape, axis = data.shape, axes[0]
+    outer, n, inner = (1, data.size, 1) if len(axes) > 1 else (
+        math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:]))
+    nan = " || (v != v && best == best)" if data.is_float else ""
+    return (f"for (size_t o = 0; o < {outer}; ++o) for (size_t i = 0; i < {inner}; ++i) {{ "
+            f"const {data.element} *from = {data.address} + o * {n * inner} + i; {data.element} best = from[0]; "
+            f"size_t at = 0; for (size_t k = 1; k < {n}; ++k) {{ const {data.element} v = from[k * {inner}]; "
+            f"if (v {better} best{nan}) best = v, at = k; }} "
+            f"{out.address}[o * {inner} + i] = ({out.element})at; }}")
+
+
+def running_sums(data, out, outer: int, n: int, inner: int) -> str:
+    """C of the sums of all elements up to each one along n."""
+    return (f"for (size_t o = 0; o < {outer}; ++o) for (size_t i = 0; i < {inner}; ++i) {{ "
+            f"{'double' if out.is_float else 'int64_t'} sum = 0; for (size_t k = 0; k < {n}; ++k) {{ "
+            f"const size_t at = (o * {n} + k) * {inner} + i; sum += {data.address}[at]; "
+            f"{out.address}[at] = ({out.element})sum; }} }}")

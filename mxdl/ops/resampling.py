@@ -11,7 +11,10 @@ from typing import Any, Literal
 import torch
 
 from ..errors import AttributeValueError, ShapeError
+from .c_text import c_text
+from .combine import add_n, concat, repeat
 from .convolution import deconvolution
+from .families import c_literal
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -150,3 +153,38 @@ def _(call):
 def adaptive_avg_pooling_backward(dout, data):
     """Gradient of AdaptiveAvgPooling2D by its data."""
     return _aten._adaptive_avg_pool2d_backward(dout.contiguous(), data)
+
+
+@bilinear_resize.emit_c
+def _(call):
+    data, out = call.inputs[0], call.outputs[0]
+    n, c, h, w = data.shape
+    align = call.attrs["align_corners"]
+    steps = [((old - 1) / (new - 1) if new > 1 else 0.0) if align else old / new
+             for old, new in zip((h, w), out.shape[2:], strict=True)]
+    shift = "0.0f" if align else "0.5f"
+    return call.call("bilinear_resize", c_text("bilinear_resize"), data.pointer, out.pointer, n * c, h, w,
+                     *out.shape[2:], *(c_literal(float(step)) for step in steps), shift, shift)
+
+
+@adaptive_avg_pooling.emit_c
+def _(call):
+    data, out = call.inputs[0], call.outputs[0]
+    n, c, h, w = data.shape
+    return call.call("adaptive_mean", c_text("adaptive_mean"), data.pointer, out.pointer, n * c, h, w, *out.shape[2:])
+
+
+@upsampling.lower_c
+def _(inputs, types, attrs):
+    scale, channels = attrs["scale"], types[0].shape[1]
+    if attrs["sample_type"] == "bilinear":
+        return [deconvolution(*inputs, **_as_deconvolution(scale, channels))]
+    size = [length * scale for length in types[0].shape[2:]]
+    factors = [[new // old for old, new in zip(t.shape[2:], size, strict=True)] for t in types]
+    if any(f[0] * t.shape[2] != size[0] or f[1] * t.shape[3] != size[1] for f, t in zip(factors, types, strict=True)):
+        return None
+    parts = [repeat(repeat(x, repeats=down, axis=2), repeats=right, axis=3)
+             for x, (down, right) in zip(inputs, factors, strict=True)]
+    if len(parts) == 1:
+        return parts
+    return [add_n(*parts) if attrs["multi_input_mode"] == "sum" else concat(*parts, dim=1)]

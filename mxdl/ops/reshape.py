@@ -8,6 +8,7 @@ import torch
 from ..errors import ShapeError
 from .operator import NOT_DIFFERENTIABLE, operator
 from .samples import Sample
+from .strided import emit_view
 from .traits import CHEAP, Traits
 
 VIEW = Traits(recompute=CHEAP, view=True, reshape=True, inplace=((0, 0),))
@@ -133,6 +134,9 @@ def reshape_like(lhs, rhs, *, lhs_begin: int | None = None, lhs_end: int | None 
         raise ShapeError(f"reshape_like: sizes differ; got lhs{list(lhs.shape)} as {list(shape)} from "
                          f"rhs{list(rhs.shape)}; choose axes of equal size")
     return lhs.reshape(shape)
+
+
+reshape_like.emit_c(emit_view(reshape_like))
 
 
 def like_input(call):

@@ -4,12 +4,18 @@ Letters: T steps, N batch.  Sequences lie along `axis` (0 or 1), the batch along
 """
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
 from ..errors import ShapeError
+from .c_text import c_text
+from .families import c_literal
+from .indices_c import whole_index
 from .operator import operator
 from .samples import Sample
+from .strided import emit_reversed, emit_view
 from .traits import CHEAP, Traits
 
 COPY = Traits(recompute=CHEAP)
@@ -99,3 +105,35 @@ def _(call):
 for op in (sequence_mask, sequence_last, sequence_reverse):
     op.inputs(data_and_lengths)
     op.complete(length_of_each_sequence)
+
+
+def emit_sequences(call, text: str, *arguments) -> str:
+    """C that walks sequences whose lengths are given."""
+    data, given = call.inputs
+    shape = data.shape
+    name = f"{text}_{data.dtype}_within_{given.dtype}"
+    c = call.fill(c_text(text), name=name, element=data.element, index=given.element,
+                  at=whole_index(call, given, "lengths[k]"))
+    return call.call(name, c, data.address, given.address, call.outputs[0].address, *shape[:2], math.prod(shape[2:]),
+                     call.attrs["axis"], *arguments)
+
+
+@sequence_mask.emit_c
+def _(call):
+    if not call.attrs["use_sequence_length"]:
+        return call.elementwise("x")
+    return emit_sequences(call, "sequence", 0, c_literal(float(call.attrs["value"])))
+
+
+@sequence_reverse.emit_c
+def _(call):
+    if not call.attrs["use_sequence_length"]:
+        return emit_reversed(call, (call.attrs["axis"],))
+    return emit_sequences(call, "sequence", 1, 0)
+
+
+@sequence_last.emit_c
+def _(call):
+    if call.attrs["use_sequence_length"]:
+        return emit_sequences(call, "sequence_last")
+    return emit_view(lambda data, axis, **_: data.select(axis, data.shape[axis] - 1))(call)

@@ -31,6 +31,15 @@ def emit_view(of: Operator | Callable) -> Callable:
     return emit
 
 
+def emit_reversed(call, axes: Sequence[int]) -> str:
+    """C of the first input with the order of elements reversed along `axes`."""
+    data = torch.empty(call.inputs[0].shape, device="meta")
+    axes = [i % data.dim() for i in axes]
+    strides = [-s if i in axes else s for i, s in enumerate(data.stride())]
+    offset = sum((data.shape[i] - 1) * data.stride(i) for i in axes)
+    return copy_loops(call.inputs[0], call.outputs[0], data.shape, strides, offset)
+
+
 def copy_loops(source: Any, target: Any, shape: Sequence[int], strides: Sequence[int], offset: int) -> str:
     """C that writes the elements source[offset + i0 * stride0 + ...] to `target` in order; both are buffers."""
     lengths, (steps,) = collapsed(shape, [strides])

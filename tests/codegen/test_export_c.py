@@ -124,7 +124,7 @@ def test_damaged_parameters_are_refused(tmp_path):
 
 def test_what_cannot_be_exported_is_said_before_anything_is_written(tmp_path):
     x = mx.sym.var("x")
-    graph = mx.sym.topk(mx.sym.FullyConnected(x, num_hidden=3, name="fc"), name="best").graph()
+    graph = mx.sym.topk(mx.sym.FullyConnected(x, num_hidden=3, name="fc"), ret_typ="mask", name="best").graph()
     with pytest.raises(NotBuiltError, match="topk 'best'"):
         export_c(graph, {"fc_weight": values(graph, (1, 4))["fc_weight"].to_torch(),
                          "fc_bias": values(graph, (1, 4))["fc_bias"].to_torch()}, {"x": (1, 4)}, tmp_path / "n.c")

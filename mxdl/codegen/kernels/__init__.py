@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 
 #: the kernels' files, in the order in which they stand in the C file (later ones call earlier ones)
-FILES = ("math", "rows", "gemm", "panels")
+FILES = ("math", "rows", "gemm", "panels", "sort", "boxes")
 #: what a text defines at the left margin: functions and tables, and types
 _DEFINED = re.compile(r"^(?:(?:static|INLINE|NOINLINE)\b[^;{(=\[]*?\b(\w+)\s*[(\[]|typedef \w+ (\w+)\b)", re.MULTILINE)
 
