@@ -111,6 +111,8 @@ class Operator:
         self.absorb_rule: Callable | None = None
         self.emit_c_rule: Any = None
         self.lower_c_rule: Callable | None = None
+        #: consuming operator -> rule: see `followed_by`
+        self.followers: dict[Operator, Callable] = {}
         self._read_signature()
 
     def _read_signature(self) -> None:
@@ -211,6 +213,18 @@ class Operator:
         affine map folded into its parameters; None where it cannot be."""
         self.absorb_rule = rule
         return rule
+
+    def followed_by(self, consumer: Operator) -> Callable[[Callable], Callable]:
+        """Set `rule(attrs, consumer's attrs, both with defaults) -> (operator, attrs)`: the one operator that does the
+        work of both where `consumer` alone reads this one's output, as its first input; None where there is none.
+
+        Its inputs are this one's and then the consumer's other inputs; its first output is the consumer's.  It gives
+        the same bits, forward and backward: fusion is for speed.
+        """
+        def set_rule(rule: Callable) -> Callable:
+            self.followers[consumer] = rule
+            return rule
+        return set_rule
 
     def emit_c(self, rule: Callable) -> Callable:
         """Set the single-file build's kernel: `rule(call: mxdl.codegen.call.CCall) -> C statements`."""

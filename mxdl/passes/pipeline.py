@@ -8,6 +8,7 @@ from ..graph import Graph, Node, Value, variable
 from ..graph.verify import verify
 from ..types import TensorType
 from .accumulate import accumulate
+from .fuse import fuse
 from .goal import Goal, goal_of
 from .gradient import gradient
 from .infer_types import Types, has_open_shape, infer_types
@@ -22,6 +23,8 @@ from .stand_in import stand_ins
 
 #: passes over the forward graph, once it is known whether it trains
 FORWARD_PASSES: tuple[Callable[[Graph], Graph], ...] = (simplify, merge)
+#: and these where it is to be differentiated
+DIFFERENTIATED_PASSES: tuple[Callable[[Graph], Graph], ...] = (*FORWARD_PASSES, fuse)
 #: passes over forward and backward together
 JOINT_PASSES: tuple[Callable[[Graph], Graph], ...] = (merge, accumulate)
 
@@ -38,7 +41,7 @@ def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror: obj
     """Forward and backward: gradients of the variables `wrt`, recomputing what `mirror` says (a `Goal`, or what
     `goal_of` reads).  `known` (types of the variables) is needed by the modes that count bytes."""
     goal = mirror if isinstance(mirror, Goal) else goal_of(mirror)
-    prepared, updated, num_seeds = _prepare(graph, training, known)
+    prepared, updated, num_seeds = _prepare(graph, training, known, DIFFERENTIATED_PASSES)
     n = len(graph.outputs)
     heads = tuple(variable(f"head_gradient{i}") for i in range(n))
     grads = gradient(Graph(prepared.outputs[:n], graph.inputs), heads, wrt)
@@ -56,11 +59,12 @@ def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror: obj
     return mirrored(plan, goal, known)
 
 
-def _prepare(graph: Graph, training: bool, known: Mapping[str, TensorType] | None):
+def _prepare(graph: Graph, training: bool, known: Mapping[str, TensorType] | None,
+             passes: Sequence[Callable[[Graph], Graph]] = FORWARD_PASSES):
     if known is not None and any(has_open_shape(node) for node in graph.nodes):
         graph = fill_created(graph, infer_types(graph, known))
     graph, updated, num_seeds = specialize(graph, training)
-    return _run(FORWARD_PASSES, graph), updated, num_seeds
+    return _run(passes, graph), updated, num_seeds
 
 
 def fill_created(graph: Graph, types: Types) -> Graph:
