@@ -13,11 +13,14 @@ from ..errors import GraphError
 from ..graph import Graph, Node, Value
 from ..ndarray.ndarray import NDArray
 from ..passes.goal import goal_of
+from ..passes.hoist import parameters_folded
 from ..passes.infer_types import has_open_shape
+from ..passes.layout import channels_last_parameters
 from ..passes.pipeline import Plan, inference_plan, training_plan
 from ..passes.place import creates, placed
 from ..random import reserve
 from ..types import DTYPE_NAMES, TensorType
+from .folded import FoldedProgram
 from .hand_over import hand_over_points
 from .inductor import CompiledProgram
 from .program import Program
@@ -26,7 +29,7 @@ from .program import Program
 #: engine; programs here always know their buffers' lifetimes.
 FLAGS: Mapping[str, Any] = {
     "static_alloc": False, "static_shape": False, "inline_limit": 2, "forward_bulk_size": None,
-    "backward_bulk_size": None, "backend": None, "mirror": False, "max_recompute": 1,
+    "backward_bulk_size": None, "backend": None, "mirror": False, "max_recompute": 1, "fold": False,
 }
 
 
@@ -35,7 +38,7 @@ class Runner:
 
     __slots__ = ("_points", "_taped", "backward", "forward", "num_outputs", "plan", "saved_inputs", "updated", "wrt")
 
-    def __init__(self, plan: Plan, backend: str | None):
+    def __init__(self, plan: Plan, backend: str | None, folded: set[Node] | None = None):
         inputs = [Value(node, 0) for node in plan.inputs]
         position = {node: i for i, node in enumerate(plan.inputs)}
         self.plan = plan
@@ -49,7 +52,9 @@ class Runner:
         def program(outputs: Sequence[Value], given: Sequence[Value]):
             return CompiledProgram(outputs, given) if backend == "inductor" else Program(outputs, given)
 
-        self.forward = program([*plan.outputs, *plan.updates, *plan.saved], inputs)
+        results = [*plan.outputs, *plan.updates, *plan.saved]
+        self.forward = program(results, inputs) if folded is None else FoldedProgram(results, inputs, folded,
+                                                                                     program)
         self.backward = None
         if plan.wrt:
             given = [v for v in plan.grads if v is not None]
@@ -149,22 +154,19 @@ class CachedOp:
                      for n, t in zip(self.graph.inputs, tensors, strict=True)} if self._needs_types else None
             nodes = [self.graph.inputs[i] for i in wrt]
             graph = placed(self.graph, device) if device else self.graph
+            fold = bool(self.flags["fold"]) and not training and not wrt
             plan = (training_plan(graph, training, nodes, self._goal, known) if wrt
-                    else inference_plan(graph, training, known))
-            runner = self._runners[key] = Runner(plan, self.flags["backend"])
+                    else inference_plan(graph, training, known, fold))
+            runner = self._runners[key] = Runner(plan, self.flags["backend"],
+                                                 parameters_folded(graph) if fold else None)
         return runner
 
     def _lay_out(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Keep the filters of planes in channels-last memory, which is how convolutions read them: once, here, and
-        not again in every call.  Same array, same values, other strides."""
-        position = {node: i for i, node in enumerate(self.graph.inputs)}
-        for node in self.graph.nodes:
-            if node.op is None or node.op.traits.layout != "spatial":
-                continue
-            for value in node.inputs[1:]:
-                tensor = tensors[position[value.node]] if value.node in position else None
-                if tensor is not None and tensor.dim() == 4 and tensor.is_contiguous():
-                    tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+        """Store parameters as the layout pass says.  Same array, same values, other strides."""
+        stored = set(channels_last_parameters(self.graph))
+        for node, tensor in zip(self.graph.inputs, tensors, strict=True):
+            if node in stored and tensor.dim() == 4 and tensor.is_contiguous():
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     def _write_back(runner: Runner, results: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]) -> None:

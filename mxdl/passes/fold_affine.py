@@ -10,7 +10,7 @@ from .rewrite import rebuild
 def fold_affine(graph: Graph) -> Graph:
     """For a predict graph.  The new parameters are nodes over the old ones, to be computed once (constant folding).
 
-    Results differ from the unfolded graph by rounding, so only exports use this pass.
+    Results differ from the unfolded graph by rounding, so only exports and ``hybridize(fold=True)`` use this pass.
     """
     uses = Counter(v for node in graph.nodes for v in node.inputs)
     uses.update(graph.outputs)

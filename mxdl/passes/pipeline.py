@@ -8,6 +8,7 @@ from ..graph import Graph, Node, Value, variable
 from ..graph.verify import verify
 from ..types import TensorType
 from .accumulate import accumulate
+from .fold_affine import fold_affine
 from .fuse import fuse
 from .goal import Goal, goal_of
 from .gradient import gradient
@@ -15,7 +16,7 @@ from .infer_types import Types, has_open_shape, infer_types
 from .merge import merge
 from .plan import Plan
 from .planner import mirrored
-from .rewrite import rebuild
+from .rewrite import rebuild, renumbered
 from .schedule import schedule
 from .simplify import simplify
 from .specialize import specialize
@@ -25,13 +26,17 @@ from .stand_in import stand_ins
 FORWARD_PASSES: tuple[Callable[[Graph], Graph], ...] = (simplify, merge)
 #: and these where it is to be differentiated
 DIFFERENTIATED_PASSES: tuple[Callable[[Graph], Graph], ...] = (*FORWARD_PASSES, fuse)
+#: and these where it predicts and may round otherwise than the operators do one by one
+FOLDING_PASSES: tuple[Callable[[Graph], Graph], ...] = (*FORWARD_PASSES, fold_affine, renumbered, merge)
 #: passes over forward and backward together
 JOINT_PASSES: tuple[Callable[[Graph], Graph], ...] = (merge, accumulate)
 
 
-def inference_plan(graph: Graph, training: bool, known: Mapping[str, TensorType] | None = None) -> Plan:
-    """A forward-only plan.  `known` (types of the variables) is needed where creation shapes are unknown."""
-    prepared, updated, num_seeds = _prepare(graph, training, known)
+def inference_plan(graph: Graph, training: bool, known: Mapping[str, TensorType] | None = None,
+                   fold: bool = False) -> Plan:
+    """A forward-only plan.  `known` (types of the variables) is needed where creation shapes are unknown.
+    fold: with the `FOLDING_PASSES`, whose results differ by rounding."""
+    prepared, updated, num_seeds = _prepare(graph, training, known, FOLDING_PASSES if fold else FORWARD_PASSES)
     n = len(graph.outputs)
     return Plan(graph.inputs, prepared.outputs[:n], updated, prepared.outputs[n:], num_seeds)
 
