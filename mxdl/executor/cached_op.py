@@ -9,10 +9,10 @@ import torch
 from ..autograd.hand_over import Receive, early_receiver_of
 from ..autograd.state import state
 from ..device import Context
-from ..errors import GraphError
+from ..errors import GraphError, suggest
 from ..graph import Graph, Node, Value
 from ..ndarray.ndarray import NDArray
-from ..passes.goal import goal_of
+from ..passes.goal import Goal, goal_of
 from ..passes.hoist import parameters_folded
 from ..passes.infer_types import has_open_shape
 from ..passes.layout import channels_last_parameters
@@ -31,6 +31,18 @@ FLAGS: Mapping[str, Any] = {
     "static_alloc": False, "static_shape": False, "inline_limit": 2, "forward_bulk_size": None,
     "backward_bulk_size": None, "backend": None, "mirror": False, "max_recompute": 1, "fold": False,
 }
+
+
+def check_flags(flags: Mapping[str, Any]) -> Goal:
+    """The goal of memory mirroring that `flags` of ``hybridize`` ask for.  Raises GraphError."""
+    unknown = [name for name in flags if name not in FLAGS]
+    if unknown:
+        raise GraphError(f"hybridize: unknown option; got {', '.join(unknown)}; use {', '.join(FLAGS)}"
+                         f"{suggest(unknown[0], FLAGS)}")
+    backend = flags.get("backend")
+    if backend not in (None, "", "inductor"):
+        raise GraphError(f"hybridize: unknown backend; got {backend!r}; use None or 'inductor'")
+    return goal_of(flags.get("mirror", FLAGS["mirror"]), flags.get("max_recompute", FLAGS["max_recompute"]))
 
 
 class Runner:
@@ -108,18 +120,10 @@ class CachedOp:
     def __init__(self, graph: Graph, flags: Mapping[str, Any] | None = None):
         self.graph = graph
         self.flags = {**FLAGS, **(flags or {})}
-        self._check_flags()
+        self._goal = check_flags(self.flags)
         self._runners: dict[tuple, Runner] = {}
         self._creates = any(creates(node) for node in graph.nodes)
         self._needs_types = self._goal.needs_types or any(has_open_shape(node) for node in graph.nodes)
-
-    def _check_flags(self) -> None:
-        unknown = sorted(set(self.flags) - set(FLAGS))
-        if unknown:
-            raise GraphError(f"hybridize: unknown option; got {', '.join(unknown)}; use {', '.join(FLAGS)}")
-        if self.flags["backend"] not in (None, "", "inductor"):
-            raise GraphError(f"hybridize: unknown backend; got {self.flags['backend']!r}; use None or 'inductor'")
-        self._goal = goal_of(self.flags["mirror"], self.flags["max_recompute"])
 
     def __call__(self, *arrays: NDArray) -> list[NDArray]:
         if len(arrays) != len(self.graph.inputs):

@@ -8,7 +8,7 @@ from .. import ndarray, symbol
 from ..autograd.state import state
 from ..device import cpu, current_context
 from ..errors import DeferredInitializationError, NotBuiltError
-from ..executor import CachedOp
+from ..executor.cached_op import CachedOp, check_flags
 from ..graph import Value
 from ..ndarray import NDArray
 from ..passes.infer_types import Types, infer_types
@@ -69,7 +69,8 @@ class HybridBlock(Block):
     def hybridize(self, active: bool = True, backend: str | None = None, clear: bool = True,
                   static_alloc: bool = False, static_shape: bool = False, inline_limit: int = 2,
                   forward_bulk_size: int | None = None, backward_bulk_size: int | None = None,
-                  mirror: bool | str | int | float = False, max_recompute: float = 1, **kwargs: Any) -> None:
+                  mirror: bool | str | int | float = False, max_recompute: float = 1, fold: bool = False,
+                  **kwargs: Any) -> None:
         """Run this block and all below as graphs from now on (or, with active=False, as written).
 
         backend: None or "inductor".   static_alloc, static_shape: the calls keep their memory and shapes.
@@ -77,18 +78,23 @@ class HybridBlock(Block):
             "sqrt" segments of equal size, "min" what leaves the least memory; bytes ("4GB", "512MiB", an int: the whole
             step's, weights and gradients included) or a fraction between 0 and 1 (of what activations take otherwise)
             recompute as little as fits.   max_recompute: extra forward passes that this may cost (default 1).
+        fold: in predict mode, compute batch norms inside the convolutions and products before them, whose folded
+            parameters are computed once for each state of the parameters.  Faster, and rounded otherwise.
         clear: forget what was traced.   The others are accepted for MXNet's sake.
+        Raises GraphError for an option that is unknown or out of range.
         """
+        flags = {"backend": backend, "static_alloc": static_alloc, "static_shape": static_shape,
+                 "inline_limit": inline_limit, "forward_bulk_size": forward_bulk_size,
+                 "backward_bulk_size": backward_bulk_size, "mirror": mirror, "max_recompute": max_recompute,
+                 "fold": fold, **kwargs}
+        check_flags(flags)
         if active and (self._forward_hooks or self._forward_pre_hooks):
             warnings.warn(f"{self.name}.hybridize: below another HybridBlock, a forward hook runs on the trace only, "
                           f"not at each call; got hooks on this block; detach them first", stacklevel=2)
         if clear:
             self._clear_cached_op()
         self._active = active
-        self._flags = {"backend": backend, "static_alloc": static_alloc, "static_shape": static_shape,
-                       "inline_limit": inline_limit, "forward_bulk_size": forward_bulk_size,
-                       "backward_bulk_size": backward_bulk_size, "mirror": mirror,
-                       "max_recompute": max_recompute, **kwargs}
+        self._flags = flags
         super().hybridize(active, clear=clear, **self._flags)
 
     def optimize_for(self, x: Any, *args: Any, backend: str | None = None, clear: bool = False, **flags: Any) -> None:

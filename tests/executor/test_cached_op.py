@@ -74,6 +74,10 @@ def test_wrong_number_of_inputs_and_unknown_options():
         op(nd.ones((4, 5)))
     with pytest.raises(MXNetError, match="mirro"):
         CachedOp(two_layers(), {"mirro": True})
+    for flags, message in (({"mirro": True}, "did you mean 'mirror'"), ({"backend": "tvm"}, "'tvm'"),
+                           ({"mirror": 7.5}, "7.5")):
+        with pytest.raises(MXNetError, match=message):   # at once, not in the first call
+            mx.gluon.nn.Dense(2).hybridize(**flags)
     with pytest.raises(MXNetError, match="'tvm'"):
         CachedOp(two_layers(), {"backend": "tvm"})
 
