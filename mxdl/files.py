@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from .errors import FileMissingError, suggest
+
 
 def _sync(path: Path) -> None:
     """Forces a file's, or a folder's, content to disk."""
@@ -14,6 +16,17 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def existing(path: str | os.PathLike, what: str) -> Path:
+    """`path` as a Path (``~`` is the home folder).  Raises FileMissingError where there is no such file."""
+    found = Path(path).expanduser()
+    if not found.is_file():
+        reason, near = "it is a folder" if found.is_dir() else "there is no such file", ""
+        if found.parent.is_dir() and not found.is_dir():
+            near = suggest(found.name, (one.name for one in found.parent.iterdir()))
+        raise FileMissingError(f"{what}: {reason}; got {str(found)!r}; check the path{near}")
+    return found
 
 
 def _explain(error: OSError, target: Path) -> OSError:

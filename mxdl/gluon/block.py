@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from .. import initializer, ndarray
-from ..errors import suggest
+from ..errors import unknown_arguments
 from .hooks import HookHandle
 from .location import locate
 from .parameter import Parameter
@@ -240,15 +239,6 @@ class Block:
 def indent(text: str, spaces: int = 2) -> str:
     """`text` with every line but the first indented."""
     return text.replace("\n", "\n" + " " * spaces)
-
-
-def unknown_arguments(kind: type, unknown: dict[str, Any]) -> str:
-    """What to say of keyword arguments that no constructor of the class `kind` has."""
-    known = {name for base in kind.__mro__ if "__init__" in vars(base)
-             for name, parameter in inspect.signature(base.__init__).parameters.items()
-             if name != "self" and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)}
-    got = ", ".join(f"{name}={value!r}{suggest(name, known)}" for name, value in unknown.items())
-    return f"{kind.__name__}: unknown argument; got {got}; use {', '.join(sorted(known))}"
 
 
 def _same_kind(present: Any, value: Any) -> bool:

@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from .. import optimizer as opt
 from ..device import Context
-from ..files import atomic_write
+from ..files import atomic_write, existing
 from ..ndarray import NDArray
 from .hand_over import HandOver, stale_gradient
 from .parameter import Parameter
@@ -199,7 +198,7 @@ class Trainer:
         if self._store is not None and self._store.updates:
             self._store.kv.load_optimizer_states(fname)
             return
-        states = Path(fname).read_bytes()
+        states = existing(fname, "Trainer.load_states").read_bytes()
         for updater in self._updaters:
             updater.set_states(states)
 

@@ -1,10 +1,8 @@
 """Arrays that users hold: ``mx.nd``.  Functions and methods of operators are generated from the registry."""
 from __future__ import annotations
 
-from typing import Any
-
 from .. import allocator
-from ..errors import suggest
+from ..errors import missing_attribute
 from . import (
     _internal,
     arithmetic,
@@ -38,9 +36,4 @@ register.populate({"op": op, "_internal": _internal, "contrib": contrib, "linalg
 for _name, _function in [*arithmetic.functions().items(), *vars(op).items()]:
     if not _name.startswith("_"):
         globals().setdefault(_name, _function)
-
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(f"module 'mxdl.ndarray' has no attribute {name!r}")
-    raise AttributeError(f"mx.nd: no function {name!r}{suggest(name, globals())}")
+__getattr__ = missing_attribute("mx.nd", globals())

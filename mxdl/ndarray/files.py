@@ -13,7 +13,6 @@ import os
 import struct
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,7 +20,7 @@ import torch
 
 from ..device import Context, cpu, current_context, gpu, num_gpus
 from ..errors import FileFormatError
-from ..files import atomic_write
+from ..files import atomic_write, existing
 from ..types import DTYPE_NAMES, FLAG_DTYPES, TORCH_DTYPES, TYPE_FLAGS
 from .ndarray import NDArray
 
@@ -43,8 +42,9 @@ def save(fname: str | os.PathLike, data: Any) -> None:
 
 
 def load(fname: str | os.PathLike) -> Any:
-    """The list or dict of arrays in a file.  Raises FileFormatError, which names the offset, for a damaged one."""
-    path = Path(fname).expanduser()
+    """The list or dict of arrays in a file.  Raises FileFormatError, which names the offset, for a damaged one,
+    FileMissingError where there is none."""
+    path = existing(fname, "load")
     if not path.stat().st_size:
         return _load(b"", str(fname))   # an empty file cannot be mapped
     with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:

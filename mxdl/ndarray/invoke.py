@@ -150,4 +150,5 @@ def explain(op: Operator, error: Exception, tensors: Sequence[torch.Tensor | Non
     got = [f"{name}={dtype_name(t.dtype)}{list(t.shape)}" for name, t in zip(names, tensors, strict=False)
            if t is not None]
     got += [f"{name}={value!r}" for name, value in attrs.items()]
-    return OperatorError(f"{op.name}({', '.join(got)}): {str(error).splitlines()[0] if str(error) else error!r}")
+    said = str(error).splitlines()[0].rstrip(".") if str(error) else repr(error)
+    return OperatorError(f"{op.name}({', '.join(got)}): {said}; change what does not fit")

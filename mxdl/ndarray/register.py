@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..device import current_context
-from ..errors import OperatorError
+from ..errors import OperatorError, missing_attribute
 from ..ops import Operator
 from ..ops.faces import TOP, documentation, faces, signature
 from .invoke import invoke
@@ -142,3 +142,6 @@ def populate(namespaces: Mapping[str, ModuleType]) -> None:
         takes_tensor = bool(face.op.parameters) or face.op.variadic is not None
         if face.namespace == TOP and face.name.islower() and takes_tensor and not hasattr(NDArray, face.name):
             setattr(NDArray, face.name, function)
+    for key, module in namespaces.items():
+        if "__getattr__" not in vars(module):
+            module.__getattr__ = missing_attribute(f"mx.nd.{key}", vars(module))  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 
-from ..errors import suggest
+from ..errors import suggest, unknown_arguments
 from ..lr_scheduler import LRScheduler
 from ..ndarray import NDArray
 
@@ -61,7 +61,9 @@ class Optimizer:
     def __init__(self, rescale_grad: float = 1.0, param_idx2name: Mapping[int, str] | None = None, wd: float = 0.0,
                  clip_gradient: float | None = None, learning_rate: float | None = None,
                  lr_scheduler: Callable[[int], float] | None = None, sym: Any = None, begin_num_update: int = 0,
-                 multi_precision: bool = False, param_dict: Mapping[int, Any] | None = None):
+                 multi_precision: bool = False, param_dict: Mapping[int, Any] | None = None, **unknown: Any):
+        if unknown:
+            raise TypeError(unknown_arguments(type(self), unknown))
         if param_idx2name is not None and not isinstance(param_idx2name, Mapping):
             raise TypeError(f"Optimizer: param_idx2name maps indices to names; got {param_idx2name!r}")
         self.rescale_grad = rescale_grad

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from ..errors import OperatorError
+from ..errors import OperatorError, missing_attribute
 from ..ops import Operator
 from ..ops.faces import TOP, documentation, faces, signature
 from .compose import make_node, visible_outputs
@@ -58,6 +58,9 @@ def populate(namespaces: Mapping[str, ModuleType]) -> None:
         takes_tensor = bool(face.op.parameters) or face.op.variadic is not None
         if face.namespace == TOP and face.name.islower() and takes_tensor and not hasattr(Symbol, face.name):
             setattr(Symbol, face.name, _method(function))
+    for key, module in namespaces.items():
+        if "__getattr__" not in vars(module):
+            module.__getattr__ = missing_attribute(f"mx.sym.{key}", vars(module))  # type: ignore[method-assign]
 
 
 def _method(function: Callable[..., Symbol]) -> Callable[..., Symbol]:

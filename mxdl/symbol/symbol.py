@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import wiring
 from ..errors import GraphError, MXNetError, NotBuiltError, NotImplementedForSymbol, suggest
-from ..files import atomic_write
+from ..files import atomic_write, existing
 from ..graph import Graph, Node, Value, variable
 from ..graph.auxiliary import auxiliary_nodes
 from ..graph.hidden import HIDDEN_KEYS, hidden_key
@@ -308,9 +308,10 @@ def load_json(json_str: str) -> Symbol:
 
 
 def load(fname: str | os.PathLike) -> Symbol:
-    """The symbol in a ``-symbol.json`` file, of any version of MXNet."""
+    """The symbol in a ``-symbol.json`` file, of any version of MXNet.  Raises MXNetError where it cannot be read."""
+    path = existing(fname, "load")
     try:
-        with open(fname, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8") as stream:
             text = stream.read()
     except OSError as error:
         raise MXNetError(f"load: cannot read {os.fspath(fname)!r}: {error.strerror}; check the path") from error

@@ -97,7 +97,7 @@ def test_parsed_attributes_are_remembered_and_bounded():
 
 
 def test_a_misspelt_name():
-    with pytest.raises(AttributeError, match="no function 'rulu'; did you mean 'relu'"):
+    with pytest.raises(AttributeError, match="nothing is called 'rulu' here; did you mean 'relu'"):
         mx.nd.rulu
     assert not hasattr(mx.nd, "my_operator")
 

@@ -98,6 +98,42 @@ def test_words_that_nothing_knows():
         nd.FullyConnected(nd.ones((2, 4)), nd.ones((3, 4)), num_hiden=3)
 
 
+@pytest.mark.parametrize("make", [lambda **kwargs: mx.optimizer.create("sgd", **kwargs),
+                                  lambda **kwargs: mx.gluon.Trainer(nn.Dense(2).collect_params(), "sgd", kwargs)])
+def test_a_mistyped_argument_of_an_optimizer(make):
+    with pytest.raises(TypeError, match="SGD: unknown argument; got momentun=0.9; did you mean 'momentum'"):
+        make(momentun=0.9)
+
+
+@pytest.mark.parametrize("place, name, near", [
+    (mx.nd, "FullyConected", "FullyConnected"), (mx.sym, "FullyConected", "FullyConnected"),
+    (mx.nd.contrib, "box_nmss", "box_nms"), (mx.sym.contrib, "box_nmss", "box_nms"),
+    (mx.nd.random, "unifrom", "uniform"), (mx.sym.random, "unifrom", "uniform"), (mx.sym.linalg, "gem", "gemm")])
+def test_a_mistyped_function(place, name, near):
+    with pytest.raises(AttributeError, match=f"nothing is called '{name}' here; did you mean '{near}'"):
+        getattr(place, name)
+    assert not hasattr(place, "_FullyConected")
+
+
+def test_files_that_are_not_there(tmp_path):
+    nd.save(tmp_path / "weights.params", {"a": nd.ones(2)})
+    net = nn.Dense(2, in_units=2)
+    net.initialize()
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd")
+    for read, name in ((nd.load, "weight.params"), (net.load_parameters, "weights.parms"), (mx.sym.load, "weights"),
+                       (trainer.load_states, "weights.param")):
+        with pytest.raises(MXNetError, match=f"there is no such file; got .*{name}'; check the path; "
+                                             f"did you mean 'weights.params'"):
+            read(str(tmp_path / name))
+        with pytest.raises(FileNotFoundError, match="it is a folder"):
+            read(str(tmp_path))
+
+
+def test_what_an_eager_kernel_refuses_ends_in_what_to_do():
+    with pytest.raises(OperatorError, match=r"Convolution\(data=float32\[2, 3, 4, 4\].*change what does not fit"):
+        nd.Convolution(nd.ones((2, 3, 4, 4)), nd.ones((2, 5, 3, 3)), kernel=(3, 3), num_filter=2, no_bias=True)
+
+
 def test_a_gpu_that_is_not_there_can_be_named_but_not_used():
     missing = mx.gpu(mx.context.num_gpus())
     with pytest.raises(DeviceError, match=r"gpu\(\d+\): no such GPU; this machine has \d+.*mx\.cpu\(\)"):
