@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .exchange import Exchange
 from .facts import Facts, facts_of
 from .recompute import Choice, Outcome, Problem, evaluate
 from .segments import cuts_for, even_levels, keep_crossing, tree, two_levels
 
 #: bins of time in which filling up looks at the curve of a long plan
 _BINS = 2048
-#: nodes up to which single changes are tried one by one, and how many nodes are counted for that at most
-_SMALL, _EFFORT = 60, 40_000
+#: nodes up to which changes are tried one by one, and of how many candidates
+_SMALL, _STARTS = 60, 3
 
 
 class Search:
@@ -48,22 +49,22 @@ class Search:
         found, room = self._least_segmented(self._rooms(1.3))
         for spread in (1.06, 1.015) if thorough else ():
             near, near_room = self._least_segmented([int(room * spread ** i) for i in range(-6, 7)])
-            if self._by_peak(near) < self._by_peak(found):
+            if self.by_peak(near) < self.by_peak(found):
                 found, room = near, near_room
         if max_recompute > 1:
-            found = min([found, *self._nested(max_recompute)], key=self._by_peak)
+            found = min([found, *self._nested(max_recompute)], key=self.by_peak)
         if thorough and not found.choice.level and self.problem.num_nodes <= _SMALL:
-            found = self._improved(found, None)
+            found = Exchange(self, None).improved(found)
         return self._filled(found, self.peak(found)) if thorough else found
 
-    def _by_peak(self, outcome: Outcome) -> tuple[int, float]:
+    def by_peak(self, outcome: Outcome) -> tuple[int, float]:
         return self.peak(outcome), outcome.time
 
     def _least_segmented(self, rooms: Sequence[int]) -> tuple[Outcome, int]:
         """The least peak by cuts in segments, and the room of the segments; also what keeps everything."""
         found = self.everything, max(rooms)
         for room, choice in self._segmented(rooms, 60):
-            found = min(found, (self.evaluate(choice), room), key=lambda pair: self._by_peak(pair[0]))
+            found = min(found, (self.evaluate(choice), room), key=lambda pair: self.by_peak(pair[0]))
         return found
 
     def _segmented(self, rooms: Sequence[int], most: int) -> list[tuple[int, Choice]]:
@@ -144,10 +145,10 @@ class Search:
         if not fitting:
             return None
         filled = [self._filled(base, limit) for base in sorted(fitting, key=lambda o: o.time)[:self._count(40)]]
-        best = min(filled, key=lambda o: (o.time, self.peak(o)))
-        if not best.choice.level and self.problem.num_nodes <= _SMALL:
-            best = self._improved(best, limit)
-        return best
+        filled.sort(key=lambda o: (o.time, self.peak(o)))
+        if not filled[0].choice.level and self.problem.num_nodes <= _SMALL:
+            filled = [Exchange(self, limit).improved(one) for one in filled[:_STARTS]]
+        return min(filled, key=lambda o: (o.time, self.peak(o)))
 
     def _thresholds(self) -> list[Choice]:
         """Keep what takes at least so many seconds a byte to recompute, for many thresholds."""
@@ -211,31 +212,3 @@ class Search:
                 else:
                     level[p] -= 1
         return base.choice._replace(keep=bytes(keep), level=tuple(level))
-
-    # -- small plans ------------------------------------------------------------------------------------------
-    def _improved(self, outcome: Outcome, limit: int | None) -> Outcome:
-        """Single changes and exchanges of two, as long as one is better; only for small plans.
-
-        limit: the peak that is allowed; None to make the peak itself less.
-        """
-        def better(a: Outcome, b: Outcome) -> bool:
-            if limit is None:
-                return self._by_peak(a) < self._by_peak(b)
-            return self.peak(a) <= limit and (a.time, self.peak(a)) < (b.time, self.peak(b))
-
-        free = [p for p in range(self.problem.num_nodes) if not self.facts.fixed[p] and self.facts.weight[p]]
-        moves = [(p,) for p in free] + [(p, q) for i, p in enumerate(free) for q in free[i + 1:]]
-        stop = self.num_evaluated + _EFFORT // max(self.problem.num_nodes, 1)
-        improved = True
-        while improved and self.num_evaluated < stop:
-            improved = False
-            for move in moves:
-                keep = bytearray(outcome.choice.keep)
-                for p in move:
-                    keep[p] ^= 1
-                tried = self.evaluate(Choice(bytes(keep)))
-                if better(tried, outcome):
-                    outcome, improved = tried, True
-                if self.num_evaluated >= stop:
-                    break
-        return outcome
