@@ -20,13 +20,14 @@ from ..passes.pipeline import Plan, inference_plan, training_plan
 from ..passes.place import creates, placed
 from ..random import reserve
 from ..types import DTYPE_NAMES, TensorType
+from .cuda_graph import CapturedProgram
 from .folded import FoldedProgram
 from .hand_over import hand_over_points
 from .inductor import CompiledProgram
 from .program import Program
 
-#: flags of ``hybridize``.  static_alloc, static_shape, inline_limit and the bulk sizes are MXNet's hints to its own
-#: engine; programs here always know their buffers' lifetimes.
+#: flags of ``hybridize``.  static_alloc with static_shape replays CUDA graphs on a GPU; one alone, inline_limit and the
+#: bulk sizes are MXNet's hints to its own engine: programs here always know their buffers' lifetimes.
 FLAGS: Mapping[str, Any] = {
     "static_alloc": False, "static_shape": False, "inline_limit": 2, "forward_bulk_size": None,
     "backward_bulk_size": None, "backend": None, "mirror": False, "max_recompute": 1, "fold": False,
@@ -50,7 +51,9 @@ class Runner:
 
     __slots__ = ("_points", "_taped", "backward", "forward", "num_outputs", "plan", "saved_inputs", "updated", "wrt")
 
-    def __init__(self, plan: Plan, backend: str | None, folded: set[Node] | None = None):
+    def __init__(self, plan: Plan, backend: str | None, folded: set[Node] | None = None,
+                 captured: bool = False):
+        """folded: see `FoldedProgram`.   captured: replay the programs as CUDA graphs."""
         inputs = [Value(node, 0) for node in plan.inputs]
         position = {node: i for i, node in enumerate(plan.inputs)}
         self.plan = plan
@@ -62,7 +65,10 @@ class Runner:
         variables = _variables_read(plan)
         self.saved_inputs = [position[node] for node in variables]
         def program(outputs: Sequence[Value], given: Sequence[Value]):
-            return CompiledProgram(outputs, given) if backend == "inductor" else Program(outputs, given)
+            if backend == "inductor":
+                return CompiledProgram(outputs, given)
+            made = Program(outputs, given)
+            return CapturedProgram(made) if captured else made
 
         results = [*plan.outputs, *plan.updates, *plan.saved]
         self.forward = program(results, inputs) if folded is None else FoldedProgram(results, inputs, folded,
@@ -95,6 +101,10 @@ class Runner:
         return self._points
 
 
+def on_gpu(tensors: Sequence[torch.Tensor]) -> bool:
+    return bool(tensors) and all(t.is_cuda for t in tensors)
+
+
 def _variables_read(plan: Plan) -> list[Node]:
     """Variables of the graph that the backward program reads, in the order of the plan's inputs."""
     stop = {v.node for v in plan.saved} | {v.node for v in plan.heads}
@@ -123,6 +133,7 @@ class CachedOp:
         self._goal = check_flags(self.flags)
         self._runners: dict[tuple, Runner] = {}
         self._creates = any(creates(node) for node in graph.nodes)
+        self._replays = bool(self.flags["static_alloc"] and self.flags["static_shape"])
         self._needs_types = self._goal.needs_types or any(has_open_shape(node) for node in graph.nodes)
 
     def __call__(self, *arrays: NDArray) -> list[NDArray]:
@@ -148,7 +159,8 @@ class CachedOp:
     def _runner(self, training: bool, wrt: tuple[int, ...], tensors: Sequence[torch.Tensor],
                 context: Context | None) -> Runner:
         device = str(context) if self._creates and context is not None and context.device_type == "gpu" else ""
-        key: tuple = (training, wrt, device)
+        captured = self._replays and on_gpu(tensors)
+        key: tuple = (training, wrt, device, captured)
         if self._needs_types:
             key += tuple((t.shape, t.dtype) for t in tensors)
         runner = self._runners.get(key)
@@ -162,7 +174,7 @@ class CachedOp:
             plan = (training_plan(graph, training, nodes, self._goal, known) if wrt
                     else inference_plan(graph, training, known, fold))
             runner = self._runners[key] = Runner(plan, self.flags["backend"],
-                                                 parameters_folded(graph) if fold else None)
+                                                 parameters_folded(graph) if fold else None, captured)
         return runner
 
     def _lay_out(self, tensors: Sequence[torch.Tensor]) -> None:
