@@ -23,7 +23,7 @@ PIP      = .venv/bin/python -m pip --disable-pip-version-check
 INSTALL  = $(PIP) install -q -c constraints.txt
 PYTEST   = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS)
 
-.PHONY: quickstart test test-all check bench parity-env docs-check clean
+.PHONY: quickstart test test-all check golden bench parity-env docs-check clean
 
 quickstart: .venv/.quickstart
 	.venv/bin/python -m mxdl.cli.main quickstart
@@ -41,6 +41,9 @@ check: .venv/.dev
 
 docs-check: .venv/.dev
 	$(PYTEST) tests/docs
+
+golden: .venv/.dev
+	.venv/bin/python -m tests.golden
 
 bench: .venv/.dev
 	for b in eager_overhead train_step first_call graph_passes; do .venv/bin/python benchmarks/$$b.py || exit 1; done
