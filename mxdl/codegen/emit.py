@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from ..errors import NotBuiltError
 from ..graph import Value
 from ..passes.infer_types import describe
-from . import kernels, weights
+from . import blocked, kernels, weights
 from .call import C_TYPES, Buffer, CCall
 from .frame import CFile, Options, Row, c_file
+from .geometry import BLOCK, Geometry, Storage
+from .layers import Pack
+from .layout import Step
 from .plan import ExportPlan
 from .selftest import Expected
 
@@ -27,22 +30,31 @@ def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Opt
                             f"give name='...' made of letters, digits and _")
     if len(plan.inputs) > 30:
         raise NotBuiltError(f"export to C: more than 30 inputs; got {len(plan.inputs)}; join some of them")
-    packed = weights.pack(list(plan.constants.values()))
-    place = _Places(plan, dict(zip(plan.constants, packed.offsets, strict=True)))
-    functions: dict[str, str] = {}
-    body = [_statement(node, place, functions) for node in plan.steps if not node.op.traits.reshape]
+    stored = weights.pack(list(plan.constants.values()))
+    place = _Places(plan, dict(zip(plan.constants, stored.offsets, strict=True)))
+    body = [_plain(step, place) if step.layer is None and step.group is not None else blocked.statement(step, place)
+            for step in plan.layout.steps]
+    prepare = place.prepare()
     outputs = [Row(n, plan.types[v], place.offset(v), place.is_constant(v))
                for n, v in zip(output_names, plan.outputs, strict=True)]
+    section = kernels.section(place.functions, place.posts, place.instances, prepare, body)
     return c_file(options, version, [Row(v.node.name, plan.types[v], place.offset(v)) for v in plan.inputs], outputs,
-                  plan.arena_bytes, packed, kernels.section(functions, body), expected)
+                  plan.arena_bytes, place.packed_bytes, stored, section, expected)
 
 
 class _Places:
-    """C expressions for the memory of values."""
+    """C expressions for the memory of values, and the functions that the forward pass calls."""
 
     def __init__(self, plan: ExportPlan, weight_offsets: dict[Value, int]):
         self._plan, self._weights = plan, weight_offsets
+        self._packs = dict(plan.packed)
+        self._packed_floats = plan.packed_floats
+        self.types, self.constants = plan.types, plan.constants
+        self.functions: dict[str, str] = {}
+        self.posts: dict[str, int] = {"x": 0}
+        self.instances: dict[str, str] = {}     # text after the name -> name
 
+    # -- memory -----------------------------------------------------------------------------------------------
     def root(self, value: Value) -> Value:
         return self._plan.source.get(value, value)
 
@@ -51,10 +63,17 @@ class _Places:
 
     def offset(self, value: Value) -> int:
         root = self.root(value)
-        return self._weights[root] if root in self._weights else self._plan.offsets[root]
+        return self._weights[root] if root in self._weights else self._offset(Storage(root, "plain"))
+
+    def _offset(self, storage: Storage) -> int:
+        return self._plan.offsets[self._plan.layout.alias.get(storage, storage)]
+
+    def _is_placed(self, value: Value) -> bool:
+        storage = Storage(self.root(value), "plain")
+        return self._plan.layout.alias.get(storage, storage) in self._plan.offsets
 
     def buffer(self, value: Value) -> Buffer:
-        if not self.is_constant(value) and self.root(value) not in self._plan.offsets:
+        if not self.is_constant(value) and not self._is_placed(value):
             return Buffer("NULL", self._plan.types[value])   # a label: its shape counts, nobody reads it
         found = self._plan.types[value]
         constant, offset, element = self.is_constant(value), self.offset(value), C_TYPES[found.dtype]
@@ -64,9 +83,41 @@ class _Places:
         qualifier = "const " if constant else ""
         return Buffer(f"(({qualifier}{element} *)({qualifier}void *){base})", found)
 
+    def float_pointer(self, storage: Storage) -> str:
+        if storage.form == "plain":
+            return self.buffer(storage.value).pointer
+        return f"(float *)(void *)(a + {self._offset(storage)})"
 
-def _statement(node, place: _Places, functions: dict[str, str]) -> str:
+    def geometry(self, storage: Storage) -> Geometry:
+        return self._plan.layout.geometry[storage]
+
+    # -- parameters made at create ----------------------------------------------------------------------------
+    @property
+    def packed_bytes(self) -> int:
+        return self._packed_floats * 4
+
+    def pack_pointer(self, pack: Pack) -> str:
+        if pack not in self._packs:
+            self._packs[pack] = self._packed_floats
+            self._packed_floats += -(-pack.floats // BLOCK) * BLOCK
+        return f"(float *)(void *)(a + {self._plan.arena_bytes + 4 * self._packs[pack]})"
+
+    def prepare(self) -> list[str]:
+        """The statements that make the packed parameters."""
+        return [f"{p.function}({self.buffer(p.source).pointer if p.source else 'NULL'}, "
+                f"{self.pack_pointer(p)}, {', '.join(map(str, p.sizes))});" for p in list(self._packs)]
+
+    # -- functions --------------------------------------------------------------------------------------------
+    def instance(self, kernel: str, definition: str) -> str:
+        return self.instances.setdefault(definition, f"{kernel}_{len(self.instances)}")
+
+    def post(self, expression: str) -> int:
+        return self.posts.setdefault(expression, len(self.posts))
+
+
+def _plain(step: Step, place: _Places) -> str:
+    node = step.group.node
     used = [Value(node, i) for i in range(node.num_outputs)]
     call = CCall(describe(node), [place.buffer(v) for v in node.inputs], [place.buffer(v) for v in used],
-                 node.op.filled(node.attrs), functions)
+                 node.op.filled(node.attrs), place.functions)
     return f"{{ {node.op.emit_c_rule(call)} }}"

@@ -22,18 +22,20 @@ from .selftest import expected_outputs
 
 def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
              path: str | os.PathLike[str], name: str = "model", *, weights: str = "inside", nan: str = "accept",
-             header: str | os.PathLike[str] | None = None, provenance: Mapping[str, str] | None = None) -> str:
+             header: str | os.PathLike[str] | None = None, provenance: Mapping[str, str] | None = None,
+             winograd: bool = True) -> str:
     """Write `graph` in predict mode as one C file at `path`; returns the text.
 
     parameters: by variable name.   inputs: shape (float32) or type of every other variable.   name: prefix of the C
     functions.   weights: "inside" the file, "beside" it in a file of the same name that ends in .bin, or taken from
     that file by the assembler ("incbin") or the compiler ("embed").   nan: what becomes of NaN and infinity in an
     input: "accept", "refuse" or "zero".   header: also write the interface there.   provenance: facts for the banner.
+    winograd: False computes 3x3 convolutions directly, slower and with less rounding.
     The file needs only libm.  Raises NotBuiltError (before anything is written) where an operator has no C kernel.
     """
     target = Path(path)
     weight_file = f"{name}.bin" if weights == "inside" else target.with_suffix(".bin").name
-    options = Options(name, weights, weight_file, nan, dict(provenance or {}))
+    options = Options(name, weights, weight_file, nan, dict(provenance or {}), winograd)
     made = c_source(graph, parameters, inputs, options)
     if weights != "inside":
         _write(target.with_suffix(".bin"), made.blob)
@@ -58,7 +60,7 @@ def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     if strangers:
         raise OperatorError(f"export to C: no such input; got {', '.join(strangers)}; "
                             f"the graph's inputs are {', '.join(sorted(variables - set(parameters)))}")
-    plan = export_plan(graph, parameters, types)
+    plan = export_plan(graph, parameters, types, options.winograd)
     source = hashlib.sha256(to_json(graph).encode()).hexdigest()[:16]
     options = options._replace(provenance={"graph": source, **options.provenance})
     return c_text(plan, output_names(graph), __version__, options, expected_outputs(graph, parameters, types))

@@ -30,7 +30,7 @@ class Options(NamedTuple):
 
     name: prefix of every exported C name.   weights: one of weights.PLACES.   weight_file: the name of the file of
     parameters, as the program finds it.   nan: one of NAN_POLICIES, for float32 inputs.   provenance: facts for the
-    banner.
+    banner.   winograd: whether 3x3 convolutions may use Winograd's algorithm.
     """
 
     name: str = "model"
@@ -38,6 +38,7 @@ class Options(NamedTuple):
     weight_file: str = "model.bin"
     nan: str = "accept"
     provenance: Mapping[str, str] = {}
+    winograd: bool = True
 
 
 class Row(NamedTuple):
@@ -61,9 +62,10 @@ class CFile(NamedTuple):
 
 
 def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Sequence[Row], value_bytes: int,
-           packed: weights.Weights, section: str, expected: Sequence[Expected]) -> CFile:
-    """Everything in its place.  value_bytes: what intermediate values take.   section: the kernels and the forward
-    pass, compiled once for each instruction set.
+           packed_bytes: int, stored: weights.Weights, section: str, expected: Sequence[Expected]) -> CFile:
+    """Everything in its place.  value_bytes: what intermediate values take.   packed_bytes: what parameters take in the
+    kernels' order.   stored: the parameters.   section: the kernels and the passes, compiled once for each instruction
+    set.
 
     The same arguments give the same bytes.  Raises OperatorError for an unknown option.
     """
@@ -72,22 +74,23 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
                             f"use one of {', '.join(NAN_POLICIES)}")
     weights.require_place(options.weights)
     inside = options.weights == "inside"
-    content = hashlib.sha256(section.encode() + packed.blob).hexdigest()[:16]
+    content = hashlib.sha256(section.encode() + stored.blob).hexdigest()[:16]
     info = {"model": options.name, "mxdl": version, "content": content, "weights": options.weights,
             "nan": options.nan, **options.provenance}
     names = {"p": options.name, "P": options.name.upper()}
-    header = _fill("interface.h.in", **names, blob_bytes=len(packed.blob), weight_file=options.weight_file,
-                   total_bytes=HANDLE_BYTES + value_bytes + (len(packed.blob) if inside else 0))
+    header = _fill("interface.h.in", **names, blob_bytes=len(stored.blob), weight_file=options.weight_file,
+                   total_bytes=HANDLE_BYTES + value_bytes + packed_bytes + (len(stored.blob) if inside else 0))
     version_text = f"{options.name} {content}"
     text = _fill(
         "runtime.c.in", **names, interface=header.rstrip("\n"), freestanding=_fill("freestanding.h.in"),
-        banner=_banner(options, info), value_bytes=value_bytes, layout=packed.layout, section=section,
+        banner=_banner(options, info), value_bytes=value_bytes, packed_bytes=packed_bytes,
+        layout=stored.layout, section=section,
         dispatch=Template(kernels.text("dispatch")).substitute(P=names["P"]),
-        parameters=_parameters(options, packed.blob), nan_policy=_nan_policy(options.nan),
+        parameters=_parameters(options, stored.blob), nan_policy=_nan_policy(options.nan),
         version=c_string(version_text), info=c_string(json.dumps(info)), all_ready=(1 << len(inputs)) - 1,
         num_inputs=len(inputs), num_outputs=len(outputs), inputs=",\n".join(map(_row, inputs)),
         outputs=",\n".join(map(_row, outputs)), extras=_extras(names, options, expected, version_text))
-    return CFile(text, f"/* {options.name} {content}, made by mxdl {version} */\n{header}", packed.blob,
+    return CFile(text, f"/* {options.name} {content}, made by mxdl {version} */\n{header}", stored.blob,
                  options, tuple(inputs), tuple(outputs))
 
 

@@ -16,33 +16,44 @@ from ..passes.pipeline import fill_created
 from ..passes.schedule import schedule
 from ..passes.simplify import simplify
 from ..passes.specialize import specialize
+from ..passes.spread_affine import spread_affine
 from ..types import TORCH_DTYPES, TensorType
-from .arena import Interval, place
+from .fuse import fuse
+from .geometry import BLOCK, Storage
+from .layers import Layer, Pack
+from .layout import Layout, layout
 from .lower import lower
+from .memory import place_storages
 from .refusals import require_kernels
+from .select import layer_of, room_after
 
 
 class ExportPlan(NamedTuple):
-    """inputs, outputs: values.   constants: parameters as the kernels read them.   steps: nodes in running order.
-    source: the value whose memory a value uses (reshapes).   offsets: byte offset in the arena of each value.
+    """inputs, outputs: values.   constants: parameters as they are stored.   layout: what runs, and where values lie.
+    source: the value whose memory a value uses (reshapes).   offsets: byte offset in the arena of each storage.
+    packed: offset, in floats behind the stored parameters, of those that are made when a model is created.
     """
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     constants: dict[Value, torch.Tensor]
-    steps: list[Node]
+    layout: Layout
     source: dict[Value, Value]
-    offsets: dict[Value, int]
+    offsets: dict[Storage, int]
     arena_bytes: int
+    packed: dict[Pack, int]
+    packed_floats: int
     types: Types
 
 
-def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, TensorType]) -> ExportPlan:
-    """Raises NotBuiltError listing every node that has no C kernel, before anything is written."""
+def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, TensorType],
+                winograd: bool = True) -> ExportPlan:
+    """winograd: whether 3x3 convolutions may use Winograd's algorithm, which rounds more.
+    Raises NotBuiltError listing every node that has no C kernel, before anything is written."""
     known = dict(inputs) | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
     predict = specialize(fill_created(graph, infer_types(graph, known)), training=False).graph
     graph = Graph(predict.outputs[:len(graph.outputs)])   # updates of running statistics are no part of inference
-    graph = merge(fold_affine(simplify(graph)))
+    graph = merge(spread_affine(fold_affine(simplify(graph)), known))
     graph = merge(lower(graph, infer_types(graph, known)))
     types = infer_types(graph, known)
     constants = _constants(graph, parameters, types)
@@ -54,8 +65,31 @@ def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Ma
             types.set(value.node, (inputs[value.node.name],))
     require_kernels(steps, types)
     source = _sources(steps)
-    offsets, total = _offsets(steps, order, graph.outputs, constants, source, types)
-    return ExportPlan(tuple(order), graph.outputs, constants, steps, source, offsets, total, types)
+    placed = _layout(steps, types, source, constants, graph.outputs, winograd)
+    offsets, total = place_storages(placed, order, graph.outputs, constants, source, types)
+    packed, floats = _packed(placed)
+    return ExportPlan(tuple(order), graph.outputs, constants, placed, source, offsets, total, packed, floats, types)
+
+
+def _layout(steps: Sequence[Node], types: Types, source: Mapping[Value, Value], constants: Mapping,
+            outputs: Sequence[Value], winograd: bool) -> Layout:
+    layers = {node: layer for node in steps for layer in [layer_of(node, types, constants, winograd)]
+              if layer is not None}
+    groups = fuse(steps, types, outputs, constants, lambda node: room_after(layers.get(node)))
+    return layout(groups, {i: layers[group.node] for i, group in enumerate(groups) if group.node in layers}, types,
+                  source, constants, outputs)
+
+
+def _packed(placed: Layout) -> tuple[dict[Pack, int], int]:
+    """Where each packed parameter lies; equal ones once."""
+    offsets: dict[Pack, int] = {}
+    total = 0
+    for step in placed.steps:
+        for pack in step.layer.packs if isinstance(step.layer, Layer) else ():
+            if pack not in offsets:
+                offsets[pack] = total
+                total += -(-pack.floats // BLOCK) * BLOCK
+    return offsets, total
 
 
 def _type(tensor: torch.Tensor) -> TensorType:
@@ -103,25 +137,3 @@ def _sources(steps: Sequence[Node]) -> dict[Value, Value]:
         if node.op.traits.reshape:
             source[Value(node, 0)] = source.get(node.inputs[0], node.inputs[0])
     return source
-
-
-def _offsets(steps: Sequence[Node], inputs: Sequence[Value], outputs: Sequence[Value], constants: Mapping,
-             source: Mapping[Value, Value], types: Types) -> tuple[dict[Value, int], int]:
-    first: dict[Value, int] = dict.fromkeys(inputs, -1)
-    last: dict[Value, int] = dict.fromkeys(inputs, len(steps))
-    for position, node in enumerate(steps):
-        for i in range(node.num_outputs):
-            value = Value(node, i)
-            if value not in source:
-                first[value], last[value] = position, position
-        for value in node.inputs:
-            root = source.get(value, value)
-            if root in first:
-                last[root] = max(last[root], position)
-    for value in outputs:
-        root = source.get(value, value)
-        if root not in constants:
-            last[root] = len(steps)
-    names = {value: f"{i:06d}" for i, value in enumerate(first)}
-    offsets, total = place({names[v]: Interval(first[v], last[v], types[v].num_bytes) for v in first})
-    return {v: offsets[names[v]] for v in first}, total

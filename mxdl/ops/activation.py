@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from .convolution import in_memory_of
-from .families import c_literal
+from .families import RELU_VECTOR, c_literal
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -163,9 +163,19 @@ _C_ACTIVATIONS = {
 }
 
 
+@activation.vector
+def _(attrs):
+    return RELU_VECTOR if attrs["act_type"] == "relu" else None
+
+
 @activation.emit_c
 def _(call):
     return call.elementwise(_C_ACTIVATIONS[call.attrs["act_type"]])
+
+
+@leaky_relu.vector
+def _(attrs):
+    return f"v_pick_positive(x, x, v_set({c_literal(attrs['slope'])}) * x)" if attrs["act_type"] == "leaky" else None
 
 
 @leaky_relu.emit_c

@@ -52,26 +52,29 @@ def dout_of(call):
 add: Pair = binary(
     "elemwise_add", "broadcast_add", torch.add, "lhs + rhs", commutative=True, gradients=(dout_of, dout_of),
     same_aliases=("_plus", "_Plus", "_add", "_sparse_elemwise_add"),
-    broadcast_aliases=("broadcast_plus", "_sparse_broadcast_add", "_sparse_broadcast_plus"), c="x + y",
+    broadcast_aliases=("broadcast_plus", "_sparse_broadcast_add", "_sparse_broadcast_plus"), c="x + y", vector="x + y",
     integers="x + y",
     in_place=torch.Tensor.add_, is_sum=True)
 subtract: Pair = binary(
     "elemwise_sub", "broadcast_sub", torch.sub, "lhs - rhs",
     gradients=(dout_of, lambda call: negative(dout_of(call))),
     same_aliases=("_minus", "_Minus", "_sub", "_sparse_elemwise_sub"),
-    broadcast_aliases=("broadcast_minus", "_sparse_broadcast_sub", "_sparse_broadcast_minus"), c="x - y",
+    broadcast_aliases=("broadcast_minus", "_sparse_broadcast_sub", "_sparse_broadcast_minus"),
+    c="x - y", vector="x - y",
     integers="x - y")
 multiply: Pair = binary(
     "elemwise_mul", "broadcast_mul", torch.mul, "lhs * rhs", commutative=True,
     gradients=(lambda call: multiply.broadcast(dout_of(call), rhs_of(call)),
                lambda call: multiply.broadcast(dout_of(call), lhs_of(call))),
-    same_aliases=("_mul", "_Mul", "_sparse_elemwise_mul"), broadcast_aliases=("_sparse_broadcast_mul",), c="x * y",
+    same_aliases=("_mul", "_Mul", "_sparse_elemwise_mul"), broadcast_aliases=("_sparse_broadcast_mul",),
+    c="x * y", vector="x * y",
     integers="x * y")
 quotient: Pair = binary(
     "elemwise_div", "broadcast_div", divide, "lhs / rhs, integers towards zero", low=0.5, high=2.0,
     gradients=(lambda call: quotient.broadcast(dout_of(call), rhs_of(call)),
                lambda call: negative(quotient.broadcast(multiply.same(dout_of(call), call.outputs[0]), rhs_of(call)))),
-    same_aliases=("_div", "_Div", "_sparse_elemwise_div"), broadcast_aliases=("_sparse_broadcast_div",), c="x / y",
+    same_aliases=("_div", "_Div", "_sparse_elemwise_div"), broadcast_aliases=("_sparse_broadcast_div",),
+    c="x / y", vector="x / y",
     integers="y == 0 ? 0 : x / y")
 binary("_mod", "broadcast_mod", modulo, "lhs % rhs with the sign of rhs, 0 where rhs is 0", low=0.3, high=2.0,
        gradients=(dout_of, lambda call: mod_drhs(dout_of(call), lhs_of(call), rhs_of(call))),
@@ -84,12 +87,12 @@ binary("_power", "broadcast_power", torch.pow, "lhs ** rhs", low=0.2, high=2.0,
 binary("_maximum", "broadcast_maximum", torch.maximum, "the larger of lhs and rhs", commutative=True,
        gradients=(lambda call: where_larger(dout_of(call), lhs_of(call), rhs_of(call)),
                   lambda call: where_larger(dout_of(call), rhs_of(call), lhs_of(call))),
-       same_aliases=("_Maximum",), broadcast_aliases=("_npi_maximum",), c="x > y ? x : y",
+       same_aliases=("_Maximum",), broadcast_aliases=("_npi_maximum",), c="x > y ? x : y", vector="v_max(x, y)",
        integers="x > y ? x : y")
 binary("_minimum", "broadcast_minimum", torch.minimum, "the smaller of lhs and rhs", commutative=True,
        gradients=(lambda call: where_larger(dout_of(call), rhs_of(call), lhs_of(call)),
                   lambda call: where_larger(dout_of(call), lhs_of(call), rhs_of(call))),
-       same_aliases=("_Minimum",), broadcast_aliases=("_npi_minimum",), c="x < y ? x : y",
+       same_aliases=("_Minimum",), broadcast_aliases=("_npi_minimum",), c="x < y ? x : y", vector="v_min(x, y)",
        integers="x < y ? x : y")
 binary("_hypot", "broadcast_hypot", hypotenuse, "(lhs ** 2 + rhs ** 2) ** 0.5", commutative=True,
        gradients=(lambda call: hypot_gradient(dout_of(call), call.outputs[0], lhs_of(call)),

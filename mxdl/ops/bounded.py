@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import torch
 
-from .families import ELEMENTWISE, elementwise_c
+from .families import ELEMENTWISE, c_literal, elementwise_c
 from .operator import operator
 from .samples import Sample
 
@@ -28,6 +28,11 @@ def clip_gradient(dout, data, *, a_min: float, a_max: float):
 @clip.gradient
 def _(call):
     return [clip_gradient(call.douts[0], call.inputs[0], a_min=call.attrs["a_min"], a_max=call.attrs["a_max"])]
+
+
+@clip.vector
+def _(attrs):
+    return f"v_min(v_max(x, v_set({c_literal(attrs['a_min'])})), v_set({c_literal(attrs['a_max'])}))"
 
 
 clip.emit_c_rule = elementwise_c("x < {a_min} ? {a_min} : x > {a_max} ? {a_max} : x")

@@ -7,6 +7,7 @@ import torch
 
 from ..errors import ShapeError
 from ..types import TensorType
+from .blocked import Join
 from .c_text import c_text
 from .create import zeros_like
 from .families import c_literal, equal_shapes
@@ -226,6 +227,11 @@ def emit_side_by_side(call, rows: int, lengths: list[int]) -> str:
                                length * size, length * size, sum(lengths) * size))
         offset += length
     return " ".join(lines)
+
+
+@concat.blocked
+def _(inputs, attrs):
+    return Join() if len(inputs[0].shape) == 4 and attrs["dim"] in (1, -3) else None
 
 
 @concat.emit_c

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import ShapeError
+from .blocked import Convolve
 from .c_text import c_text
 from .operator import operator
 from .registry import get
@@ -289,6 +290,14 @@ def _(inputs, attrs, scale, shift):
     weight = get("broadcast_mul")(inputs[1], per_filter)
     bias = shift if attrs["no_bias"] else get("broadcast_add")(get("broadcast_mul")(inputs[2], scale), shift)
     return (inputs[0], weight, bias), {**attrs, "no_bias": False}
+
+
+@convolution.blocked
+def _(inputs, attrs):
+    if len(attrs["kernel"]) != 2 or is_channels_last(attrs["layout"]):
+        return None
+    return Convolve(tuple(attrs["kernel"]), *(tuple(per_axis(attrs[name], 2, default)) for name, default in (
+        ("stride", 1), ("pad", 0), ("dilate", 1))), attrs["num_group"])
 
 
 @convolution.emit_c

@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from .families import unary
+from .families import RELU_VECTOR, unary
 from .operator import NOT_DIFFERENTIABLE, Operator
 
 aten = torch.ops.aten
@@ -60,11 +60,11 @@ unary("log10", torch.log10, "base 10 logarithm of data", from_data=lambda dout, 
 unary("log1p", torch.log1p, "log(1 + data)", from_data=lambda dout, data: dout / (data + 1.0), sparse=True, low=-0.5,
       c="log1pf(x)")
 negative: Operator = unary("negative", torch.neg, "-data", gradient=lambda dout: negative(dout), sparse=True,
-                          c="-x")
+                          c="-x", vector="-x")
 
 # -- activations
 unary("relu", torch.relu, "max(data, 0)", from_output=lambda dout, out: aten.threshold_backward(dout, out, 0),
-      sparse=True, aliases=("_npx_relu",), c="x > 0.0f ? x : 0.0f", in_place=torch.relu_)
+      sparse=True, aliases=("_npx_relu",), c="x > 0.0f ? x : 0.0f", in_place=torch.relu_, vector=RELU_VECTOR)
 unary("sigmoid", torch.sigmoid, "1 / (1 + exp(-data))", from_output=lambda dout, out: aten.sigmoid_backward(dout, out),
       sparse=True, aliases=("_npx_sigmoid",), c="v_sigmoid(x)")
 unary("softsign", torch.nn.functional.softsign, "data / (1 + |data|)",

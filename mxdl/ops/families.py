@@ -20,19 +20,20 @@ from .traits import CHEAP, Traits
 ELEMENTWISE = Traits(recompute=CHEAP, elementwise=True, inplace=((0, 0),))
 COMMUTATIVE = Traits(recompute=CHEAP, elementwise=True, inplace=((0, 0),), commutative=True)
 Kernel = Callable[..., torch.Tensor]
+RELU_VECTOR = "v_max(v_zero(), x)"
 
 
 def unary(name: str, function: Kernel, formula: str, *, from_data: Kernel | None = None,
           from_output: Kernel | None = None, gradient: Callable | NotDifferentiable | None = None,
           aliases: Sequence[str] = (), sparse: bool = False, low: float = -1.0, high: float = 1.0,
           c: str | None = None, parity: str | None = "", tolerance: float | None = None,
-          in_place: Kernel | None = None) -> Operator:
+          in_place: Kernel | None = None, vector: str | None = None) -> Operator:
     """Register the elementwise operator out = function(data); integers are computed in float32 and truncated back.
 
     The gradient is one of: from_data(dout, data) or from_output(dout, out), torch functions that become the operator
     `_backward_NAME`; gradient(dout), written in operators; NOT_DIFFERENTIABLE; without it, autograd of `function`.
     sparse: MXNet also knows the name `_sparse_NAME`.   c: the C expression of x for the single-file build.
-    in_place: torch's function that overwrites its input.
+    in_place: torch's function that overwrites its input.   vector: see `Operator.vector`.
     """
     def kernel(data: torch.Tensor):
         if data.is_floating_point():
@@ -55,6 +56,7 @@ def unary(name: str, function: Kernel, formula: str, *, from_data: Kernel | None
     elif from_output is not None:
         backward = fused(f"_backward_{name}", from_output, f"Gradient of {name} from its output")
         op.gradient_rule = lambda call: [backward(call.douts[0], call.outputs[0])]
+    set_vector(op, vector)
     if c is not None:
         op.emit_c_rule = elementwise_c(c)
     return op
@@ -77,13 +79,13 @@ def binary(same: str, broadcast: str, function: Kernel, formula: str, *,
            gradients: tuple[Callable, Callable] | NotDifferentiable | None = None, commutative: bool = False,
            same_aliases: Sequence[str] = (), broadcast_aliases: Sequence[str] = (),
            low: float = -1.0, high: float = 1.0, c: str | None = None, integers: str = "",
-           in_place: Kernel | None = None, is_sum: bool = False) -> Pair:
+           in_place: Kernel | None = None, is_sum: bool = False, vector: str | None = None) -> Pair:
     """Register out = function(lhs, rhs) twice: `same` for equal shapes, `broadcast` with broadcasting.
 
     function: takes tensors of one dtype and keeps it, whatever it is.
     gradients: (dlhs, drhs), each f(call) -> the gradient in the output's shape, written in operators.
     c, integers: the C expressions of x and y for floats and for integers, for the single-file build.
-    in_place: torch's function that overwrites lhs.   is_sum: out is lhs + rhs.
+    in_place: torch's function that overwrites lhs.   is_sum: out is lhs + rhs.   vector: see `Operator.vector`.
     """
     def same_kernel(lhs: torch.Tensor, rhs: torch.Tensor):
         if lhs.dtype is not rhs.dtype or lhs.shape != rhs.shape:
@@ -123,9 +125,17 @@ def binary(same: str, broadcast: str, function: Kernel, formula: str, *,
                                          for f, need in zip(gradients, call.needs, strict=True)])
         pair.broadcast.gradient(lambda call: [sum_to(f(call), x) if need else None for f, x, need
                                               in zip(gradients, call.inputs, call.needs, strict=True)])
+    set_vector(pair.same, vector)
+    set_vector(pair.broadcast, vector)
     if c is not None:
         pair.same.emit_c_rule = pair.broadcast.emit_c_rule = elementwise_c(c, integers)
     return pair
+
+
+def set_vector(op: Operator, expression: str | None) -> None:
+    """Let the single-file build compute `op` by `expression` of x, y and {attributes}; None where it has none."""
+    if expression is not None:
+        op.vector(lambda attrs: expression.format(**{k: c_literal(v) for k, v in attrs.items()}))
 
 
 def equal_shapes(shapes: dict, **attrs: Any) -> dict:
@@ -144,13 +154,14 @@ def mismatch(name: str, lhs: torch.Tensor, rhs: torch.Tensor, advice: str) -> Op
 
 def scalar(name: str, function: Kernel, formula: str, *, alias: str, aliases: Sequence[str] = (),
            gradient: Callable | NotDifferentiable | None = None, low: float = -1.0, high: float = 1.0,
-           values: Sequence[float] = (2.0, -0.5), c: str | None = None, integers: str = "") -> Operator:
+           values: Sequence[float] = (2.0, -0.5), c: str | None = None, integers: str = "",
+           vector: str | None = None) -> Operator:
     """Register out = function(data, scalar) for a Python number.
 
     Scalars do not promote: for an integer array the number is truncated to an integer first; only truth values become
     int64.
     gradient: f(call) -> dx written in operators, or NOT_DIFFERENTIABLE; without it, autograd of `function`.
-    c, integers: the C expressions of x and {scalar} for floats and for integers.
+    c, integers: the C expressions of x and {scalar} for floats and for integers.   vector: see `Operator.vector`.
     """
     def kernel(data: torch.Tensor, *, scalar: float = 1.0, is_int: bool = True):
         if data.is_floating_point():
@@ -171,6 +182,7 @@ def scalar(name: str, function: Kernel, formula: str, *, alias: str, aliases: Se
         op.gradient_rule = NOT_DIFFERENTIABLE
     elif gradient is not None:
         op.gradient_rule = lambda call: [gradient(call)]
+    set_vector(op, vector)
     if c is not None:
         op.emit_c_rule = elementwise_c(c, integers)
     return op

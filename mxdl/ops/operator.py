@@ -113,6 +113,8 @@ class Operator:
         self.lower_c_rule: Callable | None = None
         #: consuming operator -> rule: see `followed_by`
         self.followers: dict[Operator, Callable] = {}
+        self.blocked_rule: Callable | None = None
+        self.vector_rule: Callable | None = None
         self._read_signature()
 
     def _read_signature(self) -> None:
@@ -236,6 +238,18 @@ class Operator:
         build computes in the operator's place, so that what parameters alone decide is done at export; None where
         the operator stays."""
         self.lower_c_rule = rule
+        return rule
+
+    def blocked(self, rule: Callable) -> Callable:
+        """Set `rule(input types, attrs) -> ops.blocked.Convolve, Pool, Join or None`: how the single-file build may run
+        the operator on channel-blocked buffers; None where this case has no such form."""
+        self.blocked_rule = rule
+        return rule
+
+    def vector(self, rule: Callable) -> Callable:
+        """Set `rule(attrs) -> C expression or None` of an elementwise operator for the single-file build, in the words
+        of its simd.c.in: of the vectors x and y, elements of the first two inputs.  It joins what comes before."""
+        self.vector_rule = rule
         return rule
 
     # -- questions --------------------------------------------------------------------------------------------

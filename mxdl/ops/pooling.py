@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from ..errors import AttributeValueError
 from ..types import TensorType
+from .blocked import Pool
 from .c_text import c_text
 from .convolution import channels_first, channels_last, is_channels_last, per_axis, planes_channels_last
 from .operator import operator
@@ -199,6 +200,16 @@ def _power(p_value: int | None) -> int:
     if p_value is None:
         raise AttributeValueError("Pooling: pool_type='lp' needs the power; got p_value=None; give p_value=1, 2 or 3")
     return p_value
+
+
+@pooling.blocked
+def _(inputs, attrs):
+    kind, spatial = attrs["pool_type"], inputs[0].shape[2:]
+    if len(spatial) != 2 or is_channels_last(attrs["layout"]) or kind == "lp" or attrs["pooling_convention"] == "same":
+        return None
+    kernel, stride, pad = (spatial, (1, 1), (0, 0)) if attrs["global_pool"] else (
+        attrs["kernel"], per_axis(attrs["stride"], 2, 1), per_axis(attrs["pad"], 2, 0))
+    return Pool(kind, tuple(kernel), tuple(stride), tuple(pad), attrs["count_include_pad"] is not False)
 
 
 @pooling.emit_c

@@ -80,19 +80,19 @@ def from_data(backward: Operator):
 
 
 plus_scalar: Operator = scalar("_plus_scalar", torch.add, "data + scalar", alias="_PlusScalar",
-                               gradient=lambda call: call.douts[0], c="x + {scalar}",
+                               gradient=lambda call: call.douts[0], c="x + {scalar}", vector="x + v_set({scalar})",
                                integers="x + {scalar}")
 scalar("_minus_scalar", torch.sub, "data - scalar", alias="_MinusScalar", gradient=lambda call: call.douts[0],
-       c="x - {scalar}", integers="x - {scalar}")
+       c="x - {scalar}", vector="x - v_set({scalar})", integers="x - {scalar}")
 scalar("_rminus_scalar", lambda x, s: s - x, "scalar - data", alias="_RMinusScalar",
-       gradient=lambda call: negative(call.douts[0]), c="{scalar} - x",
+       gradient=lambda call: negative(call.douts[0]), c="{scalar} - x", vector="v_set({scalar}) - x",
        integers="{scalar} - x")
 mul_scalar: Operator = scalar("_mul_scalar", torch.mul, "data * scalar", alias="_MulScalar",
                               gradient=lambda call: mul_scalar(call.douts[0], scalar=call.attrs["scalar"]),
-                              c="x * {scalar}", integers="x * {scalar}")
+                              c="x * {scalar}", vector="x * v_set({scalar})", integers="x * {scalar}")
 div_scalar: Operator = scalar("_div_scalar", divide, "data / scalar", alias="_DivScalar",
                               gradient=lambda call: div_scalar(call.douts[0], scalar=call.attrs["scalar"]),
-                              c="x / {scalar}",
+                              c="x / {scalar}", vector="x / v_set({scalar})",
                               integers="{scalar} == 0 ? 0 : x / {scalar}")
 scalar("_rdiv_scalar", divided_by, "scalar / data", alias="_RDivScalar", low=0.5, high=2.0,
        gradient=lambda call: rdiv_gradient(call.douts[0], call.outputs[0], call.inputs[0]), c="{scalar} / x",
@@ -114,11 +114,11 @@ scalar("_rpower_scalar", lambda x, s: torch.pow(s, x), "scalar ** data", alias="
        c="powf({scalar}, x)", integers="pow((double){scalar}, (double)x)")
 scalar("_maximum_scalar", lambda x, s: torch.clamp(x, min=s), "the larger of data and scalar", alias="_MaximumScalar",
        aliases=("_npi_maximum_scalar",), values=(0.1, -0.5), gradient=from_data(maximum_gradient),
-       c="x > {scalar} ? x : {scalar}",
+       c="x > {scalar} ? x : {scalar}", vector="v_max(x, v_set({scalar}))",
        integers="x > {scalar} ? x : {scalar}")
 scalar("_minimum_scalar", lambda x, s: torch.clamp(x, max=s), "the smaller of data and scalar", alias="_MinimumScalar",
        aliases=("_npi_minimum_scalar",), values=(0.1, -0.5), gradient=from_data(minimum_gradient),
-       c="x < {scalar} ? x : {scalar}",
+       c="x < {scalar} ? x : {scalar}", vector="v_min(x, v_set({scalar}))",
        integers="x < {scalar} ? x : {scalar}")
 scalar("_hypot_scalar", hypotenuse, "(data ** 2 + scalar ** 2) ** 0.5", alias="_HypotScalar",
        aliases=("_npi_hypot_scalar",),

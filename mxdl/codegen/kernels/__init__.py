@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 
 #: the kernels' files, in the order in which they stand in the C file (later ones call earlier ones)
-FILES = ("math", "rows", "gemm", "panels", "sort", "boxes")
+FILES = ("math", "rows", "gemm", "panels", "sort", "boxes", "pack", "conv", "depthwise", "winograd", "blocked")
 #: what a text defines at the left margin: functions and tables, and types
 _DEFINED = re.compile(r"^(?:(?:static|INLINE|NOINLINE)\b[^;{(=\[]*?\b(\w+)\s*[(\[]|typedef \w+ (\w+)\b)", re.MULTILINE)
 
@@ -42,15 +42,32 @@ def called(c: str) -> list[str]:
     return found
 
 
-def section(functions: Mapping[str, str], body: Iterable[str]) -> str:
-    """What is compiled once for each instruction set: the words of vectors, the shared kernels that `functions` (texts
-    by name) and the statements `body` call, these functions, and the forward pass made of `body`.
+def section(functions: Mapping[str, str], posts: Mapping[str, int], instances: Mapping[str, str],
+            prepare: Iterable[str], body: Iterable[str]) -> str:
+    """What is compiled once for each instruction set: the words of vectors, the shared kernels that the rest calls,
+    `functions` (texts by name), the kernels' instances for this model's shapes, and two passes made of statements:
+    `prepare`, when a model is created, and the forward pass, `body`.
 
+    posts: what kernels compute at their end, expressions of the vectors x and r, by number.
+    instances: names by the text that follows them.
     Every name becomes one of its section (`v_load_avx2`), so that the sections stand in one file.
     """
-    own, lines = list(functions.values()), "\n".join(f"    {line}" for line in body)
-    parts = [text("simd"), *called("\n".join([*own, lines])), *own]
-    names = [*defined("\n".join(parts)), "forward"]
-    return "\n".join([*(f"#define {name} ISA_({name})" for name in dict.fromkeys(names)), *parts,
-                      "static void forward(const float *w, unsigned char *a) {", "    (void)w;", "    (void)a;",
-                      lines, "}"])
+    own = [*functions.values(), *(f"NOINLINE void {name}{c}" for c, name in instances.items()),
+           _pass("prepare", prepare), _pass("forward", body)]
+    parts = [text("simd"), *called("\n".join([*own, *posts])), *own]
+    parts.insert(1 + (text("math") in parts), _post(posts))
+    names = dict.fromkeys(defined("\n".join(parts)))
+    return "\n".join([*(f"#define {name} ISA_({name})" for name in names), *parts])
+
+
+def _post(posts: Mapping[str, int]) -> str:
+    cases = "".join(f"    case {number}: return {expression};\n" for expression, number in posts.items() if number)
+    switch = f"    switch (number) {{\n{cases}    }}\n" if cases else ""
+    return ("/* what follows a layer at once: x is its result, r its side input */\n"
+            f"INLINE vf post_(const int number, vf x, vf r) {{\n    (void)number;\n    (void)r;\n"
+            f"{switch}    return x;\n}}")
+
+
+def _pass(name: str, statements: Iterable[str]) -> str:
+    lines = "".join(f"    {line}\n" for line in statements)
+    return f"static void {name}(const float *w, unsigned char *a) {{\n    (void)w;\n    (void)a;\n{lines}}}"

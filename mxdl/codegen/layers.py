@@ -1,0 +1,160 @@
+"""Kernels of blocked buffers: what each reads, needs and how it is called.  One object computes one group's node.
+
+A layer's function takes (x, w, b, y, r, s): input, packed parameters and bias, output, side input of the tail, scratch;
+every size in it is a constant, so that the compiler unrolls it for the shape.
+"""
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from ..graph import Value
+from ..ops.blocked import Convolve, Pool
+from .geometry import BLOCK, Geometry, Margin
+
+TILE = 4        # output pixels of a Winograd tile, a side
+POINTS = 36     # products of a Winograd tile
+SCRATCH_BYTES = 1 << 20   # of transformed tiles that should stay in a core's second-level cache
+FILTER_BYTES = 1 << 21    # transformed filters beyond this stream from memory, so that all tiles share one pass
+
+
+class Pack(NamedTuple):
+    """Parameters that `function`(source, to, *sizes) writes in the kernel's order, `floats` of them.  source: None for
+    parameters that are absent (a bias of zeros)."""
+
+    function: str
+    source: Value | None
+    sizes: tuple[int, ...]
+    floats: int
+
+
+class Shapes(NamedTuple):
+    """Of one image: C, H, W in; O, Y, X out."""
+
+    channels: int
+    height: int
+    width: int
+    filters: int
+    out_height: int
+    out_width: int
+
+
+class Layer(NamedTuple):
+    """kernel: an INLINE function of kernels/*.c.in.   lanes: channels in a block of its input.   margin: what it reads
+    around the input.   packs: parameters, then bias.   scratch: floats.   images: of a batch.   tiles: of Winograd's,
+    transformed at a time."""
+
+    kernel: str
+    form: Convolve | Pool
+    shapes: Shapes
+    images: int
+    lanes: int = BLOCK
+    margin: Margin = Margin()
+    packs: tuple[Pack, ...] = ()
+    scratch: int = 0
+    tiles: int = 0
+
+    def arguments(self, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> str:
+        """The call's arguments in the words of the layer's function; x, y and r point at first pixels."""
+        return ", ".join(map(str, _ARGUMENTS[self.kernel](self, x, y, side, post)))
+
+
+def convolution(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Value | None,
+                winograd: bool) -> Layer | None:
+    """The layer of a convolution by the cost model; None where blocked buffers do not fit (odd groups)."""
+    margin = _reach(form, shapes)
+    channels, filters = shapes.channels, shapes.filters
+    bias_pack = Pack("pack_bias", bias, (filters,), _whole(filters))
+    taps = math.prod(form.kernel)
+
+    def packed(inner: int, lanes: int) -> tuple[Pack, ...]:
+        return (Pack("pack_conv", weight, (filters, inner, taps, lanes), _whole(filters) * inner * taps), bias_pack)
+    if form.groups == channels == filters and channels > 1:
+        return Layer("conv_depthwise", form, shapes, images, margin=margin, packs=packed(1, BLOCK))
+    if form.groups > 1:
+        whole = channels // form.groups % BLOCK == 0 and filters // form.groups % BLOCK == 0
+        return Layer("conv_direct", form, shapes, images, margin=margin,
+                     packs=packed(channels // form.groups, BLOCK)) if whole else None
+    if winograd and _winograd_pays(form, shapes):
+        return _winograd(form, shapes, images, weight, bias_pack)
+    lanes = 1 if channels <= TILE else BLOCK
+    return Layer("conv_direct", form, shapes, images, lanes, margin, packed(channels, lanes))
+
+
+def pooling(form: Pool, shapes: Shapes, images: int) -> Layer:
+    return Layer("pool_blocked", form, shapes, images)
+
+
+def _whole(channels: int) -> int:
+    return -(-channels // BLOCK) * BLOCK
+
+
+def _reach(form: Convolve, shapes: Shapes) -> Margin:
+    """The rows and columns beyond the input that windows touch."""
+    bottom, right = ((out - 1) * stride + (kernel - 1) * dilate - pad - (length - 1)
+                     for out, stride, kernel, dilate, pad, length in zip(
+                         shapes[4:], form.stride, form.kernel, form.dilate, form.pad, shapes[1:3], strict=True))
+    return Margin(*form.pad, max(bottom, 0), max(right, 0))
+
+
+def _winograd_pays(form: Convolve, shapes: Shapes) -> bool:
+    """Of 36 products instead of 144 for 16 pixels, transforms cost what some 10 channels do."""
+    fits = form.kernel == (3, 3) and form.stride == form.dilate == (1, 1)
+    return fits and min(shapes.channels, shapes.filters) >= BLOCK and shapes.out_height * shapes.out_width >= TILE
+
+
+def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Pack) -> Layer:
+    rows, columns = (-(-length // TILE) for length in shapes[4:])
+    margin = Margin(*form.pad, *(max(TILE * tiles + 2 - pad - length, 0) for tiles, pad, length in zip(
+        (rows, columns), form.pad, shapes[1:3], strict=True)))
+    deep, wide = _whole(shapes.channels), _whole(shapes.filters)
+    tiles = winograd_tiles(rows * columns, deep, wide)
+    pack = Pack("pack_winograd", weight, (shapes.filters, shapes.channels), POINTS * shapes.channels * wide)
+    return Layer("conv_winograd", form, shapes, images, margin=margin, packs=(pack, bias), tiles=tiles,
+                 scratch=POINTS * tiles * (deep + wide))
+
+
+def winograd_tiles(total: int, deep: int, wide: int) -> int:
+    """How many tiles are transformed at a time: as the cache holds, in runs of register tiles, evenly."""
+    fit = SCRATCH_BYTES // (POINTS * 4 * (deep + wide))
+    if POINTS * 4 * deep * wide > FILTER_BYTES:
+        fit *= 2
+    runs = math.ceil(total / max(fit, 7))
+    return min(total, math.ceil(math.ceil(total / runs) / 7) * 7)
+
+
+def _side(side: Geometry | None) -> tuple:
+    return ("r", side.block, side.row) if side is not None else ("NULL", 0, 0)
+
+
+def _conv_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:
+    form, shapes = layer.form, layer.shapes
+    kh, kw = form.kernel
+    start = f"x - {form.pad[0] * x.row + form.pad[1] * x.lanes}" if any(form.pad) else "x"
+    oh, ow = shapes.out_height, shapes.out_width
+    dense = all(g is None or g.margin == Margin() for g in (x, y, side))
+    if layer.kernel == "conv_direct" and (kh, kw, *form.stride) == (1, 1, 1, 1) and not any(form.pad) and dense:
+        oh, ow = 1, oh * ow      # rows lie together: one long row
+    buffers = (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side))
+    windows = (oh, ow, kh, kw, *form.stride, *form.dilate, post)
+    if layer.kernel == "conv_depthwise":
+        return (*buffers, shapes.channels, *windows)
+    return (*buffers, shapes.channels // form.groups, layer.lanes, shapes.filters // form.groups, *windows)
+
+
+def _winograd_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:
+    shift = (1 - layer.form.pad[0]) * x.row + (1 - layer.form.pad[1]) * x.lanes
+    start = f"x + {shift}" if shift else "x"
+    return (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side), "s", layer.shapes.channels,
+            layer.shapes.filters, layer.shapes.out_height, layer.shapes.out_width, layer.tiles, post)
+
+
+def _pool_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:
+    form, shapes = layer.form, layer.shapes
+    return ("x", x.block, x.row, "y", y.block, y.row, shapes.channels, shapes.height, shapes.width,
+            shapes.out_height, shapes.out_width, *form.kernel, *form.stride, *form.pad,
+            ("max", "avg", "sum").index(form.kind), int(form.include_pad))
+
+
+_ARGUMENTS = {"conv_direct": _conv_arguments, "conv_depthwise": _conv_arguments, "conv_winograd": _winograd_arguments,
+              "pool_blocked": _pool_arguments}
