@@ -20,6 +20,8 @@ from .server_updater import ServerUpdater, build_updater
 CHANGES = frozenset({Kind.INIT, Kind.PUSH, Kind.ROW_PUSH, Kind.OVERWRITE, Kind.OPTIMIZER, Kind.SETTINGS,
                      Kind.SET_STATES, Kind.APPLIED})
 MAX_KEY_LETTERS = 1024
+#: what an optimizer raises on settings, states or gradients that make no sense to it
+FAILURES = (TypeError, RuntimeError, LookupError, AttributeError, ArithmeticError)
 Kinds = list[tuple[tuple[int, ...], torch.dtype]]
 
 
@@ -101,7 +103,11 @@ class ServerValues:
         change = {Kind.INIT: self._init, Kind.PUSH: self._push, Kind.OVERWRITE: self._overwrite,
                   Kind.ROW_PUSH: self._row_push, Kind.OPTIMIZER: self._set_optimizer, Kind.SETTINGS: self._set_settings,
                   Kind.SET_STATES: self._set_states, Kind.APPLIED: self._set_applied}[frame.kind]
-        change(frame, arrays)
+        try:
+            change(frame, arrays)
+        except FAILURES as error:
+            raise KVStoreError(f"{frame.kind.name}: the server's optimizer failed: {type(error).__name__}: "
+                               f"{error}") from error
         if frame.session:
             self.applied[frame.session] = frame.sequence
 

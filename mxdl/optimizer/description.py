@@ -19,6 +19,7 @@ from .updater import Updater
 
 #: attributes that are told in another way, or belong to the states
 _APART = ("param_dict", "sym_info", "lr_scheduler", "num_update", "_all_index_update_counts", "_index_update_count")
+MAX_STATES = 8
 _COUNTS = ("num_update", "_all_index_update_counts")
 
 
@@ -60,6 +61,8 @@ def apply_settings(optimizer: Optimizer, settings: dict[str, Any]) -> None:
             optimizer.param_dict = {index: Multipliers(lr_mult, wd_mult) for index, lr_mult, wd_mult in value}
         elif key == "lr_scheduler":
             optimizer.lr_scheduler = _make_scheduler(value)
+        elif key == "num_states" and not (isinstance(value, int) and 0 <= value <= MAX_STATES):
+            raise ValueError(f"an optimizer has 0 to {MAX_STATES} states a weight; got {value!r}")
         elif not key.isidentifier() or key in _APART or callable(getattr(type(optimizer), key, None)):
             raise ValueError(f"{type(optimizer).__name__} has no setting {key!r}")
         else:
@@ -147,9 +150,9 @@ class ServerUpdater:
 
     def set_states(self, states: dict[str, Any]) -> None:
         """Takes what `get_states` gave."""
+        counts = {name: states["counts"][name] for name in _COUNTS}
         self._updater.set_states({key: _arrays(state) for key, state in states["states"].items()})
-        for name in _COUNTS:
-            setattr(self._updater.optimizer, name, states["counts"][name])
+        vars(self._updater.optimizer).update(counts)
         self._updater.optimizer._set_current_context(0)
 
 
