@@ -143,7 +143,8 @@ class ControlServer:
             channel.send(Kind.REFUSED, [str(error)])
             raise
         answer = {"session": member.session, "rank": member.rank, "timeout": self.job.timeout,
-                  "instance": self.instance, "num_workers": self.job.num_workers, "num_servers": self.job.num_servers}
+                  "replaces": member.replaces, "instance": self.instance,
+                  "num_workers": self.job.num_workers, "num_servers": self.job.num_servers}
         known = {"generation": self.members.generation, "members": [one.told() for one in self._recent()]}
         text = json.dumps(answer).encode()
         channel.send(Kind.WELCOME, [authentication.proof(self.job.token, "welcome", ours, theirs, text), text])

@@ -137,6 +137,7 @@ class Control:
 
     def _take_place(self, welcome: dict[str, Any]) -> None:
         self.session, self.instance = welcome["session"], str(welcome["instance"])
+        self.is_replacement = bool(welcome["replaces"])
         sizes = {name: welcome[name] for name in ("num_workers", "num_servers", "timeout")}
         self.job = dataclasses.replace(self.job, rank=welcome["rank"], **sizes)
 

@@ -83,6 +83,11 @@ class AsyncStore(KVStore):
     def num_workers(self) -> int:
         return self._control.job.num_workers
 
+    @property
+    def is_replacement(self) -> bool:
+        """Whether this worker took the place of one that is gone."""
+        return self._control.is_replacement
+
     @staticmethod
     def is_capable(capability: str) -> bool:
         if capability != KVStore.OPTIMIZER:

@@ -294,11 +294,7 @@ class Launcher:
             status.step = latest.get((status.role, status.rank), -1)
 
     def _end(self) -> None:
-        """Lets servers end on their own account where the workers did, and ends what is left."""
-        workers_ended = all(one.status.exit_code == 0 for one in self.workers)
-        deadline = time.monotonic() + (STOP_S if workers_ended and not self._stopping else 0)
-        while time.monotonic() < deadline and any(one.poll() is None for one in self.processes):
-            time.sleep(POLL_S)
+        """Ends what is left: servers, and after a failure or a stop workers too."""
         for number, seconds in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
             left = [one for one in self.processes if one.status.pid and one.poll() is None]
             for process in left:

@@ -30,6 +30,7 @@ class Member:
     state: str = ALIVE
     step: int = -1
     reason: str = ""
+    replaces: bool = False      # somebody had this place before
 
     def told(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,6 +58,7 @@ class Membership:
         rank = self._place(told["role"], told["rank"])
         session = len(self.members) + 1
         member = Member(session, told["role"], rank, told["host"], told["pid"], told["address"])
+        member.replaces = any(one.role == member.role and one.rank == rank for one in self.members.values())
         self.members[session] = member
         self._heard[session] = self._clock()
         return member

@@ -9,7 +9,9 @@ import dataclasses
 import logging
 import queue
 import secrets
+import signal
 import socket
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -29,7 +31,7 @@ from .errors import FrameError, JobError, JobFailedError, JoinRefusedError, KVSt
 from .frames import Frame, Kind, take
 from .job import Job
 from .journal import Journal
-from .membership import ALIVE, DEAD, LEFT, Member
+from .membership import ALIVE, DEAD, Member
 from .server_values import CHANGES, ServerValues
 
 log = logging.getLogger("mxdl.kvstore")
@@ -109,14 +111,11 @@ class ParameterServer:
                 self._journal.close()
 
     def wait(self, patience: float | None = None) -> None:
-        """Serves until every worker has left, or the dead were not replaced in time.  Raises ControlLostError."""
+        """Serves until all workers are gone and nobody took their places in time.  Raises ControlLostError."""
         patience = self.job.join_timeout if patience is None else patience
         while True:
-            self.control.wait_for(self._all_ended, 60)
-            if not self._all_ended():
-                continue
-            everybody_left = all(one.state == LEFT for one in self.control.members if one.role == "worker")
-            if everybody_left or not self.control.wait_for(lambda: not self._all_ended(), patience):
+            if self.control.wait_for(self._all_ended, 60) and \
+                    not self.control.wait_for(lambda: not self._all_ended(), patience):
                 return
 
     def _all_ended(self) -> bool:
@@ -316,6 +315,7 @@ def _listen_here() -> socket.socket:
 def main() -> None:
     """The process of a parameter server: serves the job that the environment describes until its workers are gone."""
     logging.basicConfig(format="%(message)s", level=logging.INFO)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))     # how a launcher ends it
     server = ParameterServer(Job.from_environment(), config.max_delay())
     server.start()
     with contextlib.closing(server):

@@ -13,6 +13,7 @@ from .components import build
 from .diagnose import first_not_finite
 from .schema import Recipe, Train
 from .task import Batch, Task, generator
+from .workers import Workers
 
 Sums = dict[str, tuple[float, float]]
 
@@ -92,21 +93,30 @@ class Engine:
         epoch_steps = task.num_batches("train")
         self.rate = build("schedule", recipe.schedule, optimizer.learning_rate, epoch_steps, recipe.train.epochs)
         store = "device" if recipe.train.kvstore == "auto" else mx.kv.create(recipe.train.kvstore)
+        self.workers = Workers(store if "dist" in recipe.train.kvstore else None)
+        self.workers.check(task)
+        in_step = not self.workers.is_alone and not self.workers.at_own_pace    # each keeps the whole optimizer
         self.trainer = mx.gluon.Trainer(self.net.collect_params(), optimizer, kvstore=store,
-                                        update_on_kvstore=False if recipe.train.clip_norm else None)
+                                        update_on_kvstore=False if recipe.train.clip_norm or in_step else None)
 
-    def step(self, number: int, batch: Batch) -> tuple[list, Sums]:
+    def step(self, number: int, batch: Batch, whole_size: int | None = None) -> tuple[list, Sums]:
         """One update of the weights.  Returns the losses, one a device and not yet read, and the other measures.
+
+        whole_size: of the batch of which `batch` is this worker's part.
 
         Raises NotFinite before the update, where train.check_nan asks for it: the weights are then still good.
         """
         seed_everything(self.recipe.seed, number)
         self.trainer.set_learning_rate(self.rate(number))
         losses, sums = [], {}
+        # servers divide by one number for good, so a batch of another size gets its weight here
+        share = 1.0 if self.workers.is_alone else self.recipe.train.batch_size / (whole_size or batch.size)
+        size = batch.size if self.workers.is_alone else self.recipe.train.batch_size
         for slot, (data, label) in enumerate(place(batch, self.devices, self.task.batch_axis)):
             with mx.autograd.record():
                 loss, outputs = self.task.loss(self.net, data, label, slot)
-            loss.backward()
+                head = loss if share == 1.0 else loss * share
+            head.backward()
             if self.recipe.train.check_nan and not math.isfinite(loss.asscalar()):
                 where = first_not_finite(self.task, self.net, data, label, slot)
                 raise NotFinite(f"the loss is {loss.asscalar()} at step {number}; first not finite: {where}; lower "
@@ -114,9 +124,9 @@ class Engine:
             losses.append(loss.detach())  # a loss that is kept would keep what its graph saved
             add(sums, self.task.measure(outputs, label))
         if self.recipe.train.clip_norm:
-            self._clipped_update(batch.size)
+            self._clipped_update(size)
         else:
-            self.trainer.step(batch.size)
+            self.trainer.step(size)
         return losses, sums
 
     def _clipped_update(self, size: int) -> None:
@@ -141,7 +151,8 @@ class Engine:
     def read(self, folder: Path) -> dict[str, Any]:
         """Takes back what `write` wrote; returns the carried arrays, which `Task.restore` wants within an epoch."""
         self.net.load_parameters(str(folder / "model.params"), ctx=self.devices)
-        self.trainer.load_states(str(folder / "trainer.states"))
+        if not self.workers.is_replacement:
+            self.trainer.load_states(str(folder / "trainer.states"))
         carried = folder / "carried.params"
         return mx.nd.load(str(carried)) if carried.exists() else {}
 

@@ -102,6 +102,10 @@ class Run:
             raise RunFolderError(f"run folder {folder}: not a run (it has no run.json)")
         return cls(Path(folder))
 
+    def for_bystander(self) -> "Run":
+        """The same folder for a worker that only reads there; the first worker writes it."""
+        return BystandersRun(self.folder)
+
     def path(self, name: str) -> Path:
         return self.folder / name
 
@@ -132,3 +136,13 @@ class Run:
         stamp = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         with open(self.path("log.txt"), "a", encoding="utf-8") as stream:
             stream.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
+
+
+class BystandersRun(Run):
+    """A run's folder as the workers beside the first one see it: nothing that they say is written there."""
+
+    def write_info(self, **entries) -> None:
+        """Left to the first worker."""
+
+    def log(self, text: str) -> None:
+        """Left to the first worker."""

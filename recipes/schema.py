@@ -35,8 +35,9 @@ class Train:
     mirror: bool | Literal["sqrt"] = key(
         False, "memory mirroring: true recomputes cheap operators in the backward pass, sqrt whole segments")
     static: bool = key(True, "keep the buffers of the hybridized net between calls (static_alloc, static_shape)")
-    kvstore: Literal["auto", "local", "device"] = key(
-        "auto", "where gradients are summed and weights updated; auto uses one only for several devices")
+    kvstore: Literal["auto", "local", "device", "dist_sync", "dist_device_sync", "dist_async"] = key(
+        "auto", "where gradients are summed and weights updated; auto uses one only for several devices; dist_* are "
+                "for several workers (mxdl train --launch)")
     clip_norm: NonNegative = key(0.0, "largest norm of the gradient of the mean loss; 0 is no clipping")
     check_nan: bool = key(True, "stop before an update by a loss that is not finite (a GPU is waited for at each step)")
 

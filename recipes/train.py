@@ -70,17 +70,22 @@ class Loop:
         self.engine = Engine(task, self.recipe, contexts(self.recipe.train.devices))
         self.checkpoints = Checkpoints(run.path("checkpoints"), self.recipe.checkpoint.keep)
         self.state, self._carried = State(), {}
-        if resume:
-            folder = self.checkpoints.find(LAST)
+        self.workers = self.engine.workers
+        start = self.workers.agree(self.checkpoints.find(LAST).name if resume else "")
+        if start:
+            folder = self.checkpoints.folder / start
             saved = self.checkpoints.state(folder)
             self.state = State(**{**saved, "sums": {name: tuple(pair) for name, pair in saved["sums"].items()}})
             self._carried = self.engine.read(folder)
-        self.metrics = Metrics(run, self.recipe.log.tensorboard, self.state.step)
+        self._record: dict[str, Any] = {}
+        self.metrics = Metrics(run, self.recipe.log.tensorboard, self.state.step) if self.workers.is_first else None
         self._began = time.monotonic() - self.state.seconds
         self._pending: list[tuple[list, int]] = []
 
     def save(self, best: bool = False) -> None:
         self._settle()
+        if not self.workers.is_first:
+            return
         self.state.seconds = time.monotonic() - self._began
         self.checkpoints.save(self.state.step, asdict(self.state), self.engine.write, best)
 
@@ -99,10 +104,13 @@ class Loop:
             self._carried = {}
         began, seen, first = time.monotonic(), 0, state.batch
         for batch in self.task.batches("train", state.epoch, state.batch):
-            losses, sums = self.engine.step(state.step, batch)
-            self._pending.append((losses, batch.size))
-            add(state.sums, sums)
-            state.step, state.batch, seen = state.step + 1, state.batch + 1, seen + batch.size
+            part = self.workers.part(batch, state.batch, self.task.batch_axis)
+            if part is not None:
+                losses, sums = self.engine.step(state.step, part, batch.size)
+                self._pending.append((losses, part.size))
+                add(state.sums, sums)
+                seen += part.size
+            state.step, state.batch = state.step + 1, state.batch + 1
             if caught:
                 self._stop(caught[0])
             if self.progress.due():
@@ -133,7 +141,9 @@ class Loop:
         record = {"epoch": state.epoch, "step": state.step, "rate": self.engine.rate(state.step - 1), "train": trained,
                   "valid": held_out, "seconds": round(seconds, 3), "speed": round(speed, 1),
                   "memory_mb": round(memory_bytes() / 2**20, 1)}
-        self.metrics.add(record)
+        self._record = record
+        if self.metrics is not None:
+            self.metrics.add(record)
         self.progress.epoch(record, epochs, self.task.unit, seconds / state.epoch * (epochs - state.epoch))
         if best or state.epoch == epochs or every and state.epoch % every == 0:
             self.save(best)
@@ -145,6 +155,8 @@ class Loop:
                 self.finish_epoch(self.run_epoch(caught))
                 if caught and self.state.epoch < self.recipe.train.epochs:
                     self._stop(caught[0])
+        if self.metrics is None:
+            return self._record
         self.metrics.close()
         return self.metrics.records[-1]
 
@@ -171,7 +183,7 @@ def train(task: Task, resolved: Resolved, run: Run, progress: Progress, resume: 
     where = f"from step {loop.state.step} " if resume else ""
     progress.say(f"{resolved.name}: training {where}in {run.folder} on {', '.join(map(str, loop.engine.devices))}")
     record = loop.run_all()
-    if resolved.recipe.log.plot:
+    if resolved.recipe.log.plot and loop.metrics is not None:
         try:
             plot(loop.metrics.records, resolved.name, run.path("metrics.png"))
         except PlotMissing as error:

@@ -62,17 +62,22 @@ def default_folder() -> Path:
 
 
 def start(args: argparse.Namespace, command: list[str]) -> int:
-    """Runs the job; returns its exit code.  Raises JobError."""
+    """Runs the job that the arguments describe; returns its exit code.  Raises JobError."""
+    if command[0] == "python":      # the same one, whatever the path says
+        command = [sys.executable, *command[1:]]
+    return launch(command, args.num_workers, folder=args.out or default_folder(), hosts_file=args.hosts,
+                  num_servers=args.num_servers, restarts=args.restarts, keep_going=args.keep_going,
+                  journal=not args.no_journal, interface=args.interface, port=args.port, timeout=args.timeout,
+                  ssh=args.ssh.split(), server_imports=args.server_import)
+
+
+def launch(command: list[str], num_workers: int, folder: Path, hosts_file: str | None = None, **options) -> int:
+    """Runs a job; returns its exit code.  options: of mxdl.kvstore.launch.Launch.  Raises JobError."""
     from mxdl.kvstore.launch import Launch, Launcher
     from mxdl.kvstore.launch_hosts import HERE, Host, read_hosts
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    if command[0] == "python":      # the same one, whatever the path says
-        command = [sys.executable, *command[1:]]
-    launcher = Launcher(Launch(
-        command=command, num_workers=args.num_workers, num_servers=args.num_servers,
-        folder=args.out or default_folder(), hosts=read_hosts(args.hosts) if args.hosts else [Host(HERE)],
-        restarts=args.restarts, keep_going=args.keep_going, journal=not args.no_journal, interface=args.interface,
-        port=args.port, timeout=args.timeout, ssh=args.ssh.split(), server_imports=args.server_import))
-    print(f"launch: {args.num_workers} workers and {args.num_servers} servers; logs in {launcher.launch.folder}",
-          flush=True)
+    hosts = read_hosts(hosts_file) if hosts_file else [Host(HERE)]
+    launcher = Launcher(Launch(command, num_workers, folder, hosts=hosts, **options))
+    print(f"launch: {num_workers} workers and {launcher.launch.num_servers} servers; logs in {folder}",
+          file=sys.stderr, flush=True)
     return launcher.run()

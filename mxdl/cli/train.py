@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="go on where the run stopped; starts one where there is none")
     parser.add_argument("--check", action="store_true",
                         help="fail (exit code 1) when the recipe's expected metric is missed")
+    parser.add_argument("--launch", metavar="N", type=int, default=0,
+                        help="train by N worker processes (train.kvstore=dist_sync, unless dist_async is asked for)")
+    parser.add_argument("--servers", metavar="N", type=int, default=1,
+                        help="parameter server processes under --launch with dist_async (default 1)")
+    parser.add_argument("--hosts", metavar="FILE",
+                        help="machines for --launch, reached by ssh, that share the run's folder")
     parser.add_argument("--dry-run", action="store_true", help="build everything and train two steps on synthetic data")
     parser.add_argument("--quiet", action="store_true", help="print the result only")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
@@ -37,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         return _resume_folder(args, Run.open(args.recipe))
     name, path = catalog.find(args.recipe)
     resolved = resolve(path, name, args.overrides, args.config)
+    if args.launch and "dist" not in resolved.recipe.train.kvstore:
+        resolved = resolve(path, name, [*args.overrides, "train.kvstore=dist_sync"], args.config)
     if args.dry_run:
         return _dry_run(args, resolved)
     if args.resume and args.out and Run.is_one(args.out):
@@ -45,7 +53,19 @@ def run(args: argparse.Namespace) -> int:
     folder = args.out or default_folder(name)
     Run.check_free(folder)
     task = prepare(resolved)
-    return _train(args, task, resolved, Run.create(folder, resolved), resume=False)
+    run = Run.create(folder, resolved)
+    return _launch(args, run, resolved) if args.launch else _train(args, task, resolved, run, resume=False)
+
+
+def _launch(args, run, resolved) -> int:
+    """Starts the workers, each of which goes on with the run that is there."""
+    import sys
+
+    from mxdl.cli.launch import launch
+    flags = [f"--{flag}" for flag in ("check", "quiet", "json") if getattr(args, flag)]
+    command = [sys.executable, "-m", "mxdl.cli.main", "train", str(run.folder.absolute()), "--resume", *flags]
+    servers = args.servers if resolved.recipe.train.kvstore == "dist_async" else 0
+    return launch(command, args.launch, folder=run.folder / "launch", num_servers=servers, hosts_file=args.hosts)
 
 
 def _resume_folder(args, run) -> int:
@@ -55,6 +75,8 @@ def _resume_folder(args, run) -> int:
     if not args.resume:
         raise Usage(f"{run.folder} is a run; go on with it by: mxdl train {run.folder} --resume")
     resolved = run.resolved(args.overrides, args.config)
+    if args.launch:
+        return _launch(args, run, resolved)
     return _train(args, prepare(resolved), resolved, run, resume=Checkpoints(run.path("checkpoints")).has_any())
 
 
@@ -62,13 +84,17 @@ def _train(args, task, resolved, run, resume: bool) -> int:
     from mxdl.recipes.evaluate import ExpectationMissed, missed
     from mxdl.recipes.progress import Progress, figures
     from mxdl.recipes.train import train
-    mode = "json" if args.json else "quiet" if args.quiet else "auto"
+    first = _is_first(resolved)
+    mode = "quiet" if args.quiet or not first else "json" if args.json else "auto"
+    run = run if first else run.for_bystander()
     progress = Progress(mode, resolved.recipe.log.every, run.log)
     try:
         record = train(task, resolved, run, progress, resume)
     except BaseException as error:
         run.log(f"{type(error).__name__}: {error}")
         raise
+    if not first:
+        return 0
     short = missed(resolved, record["valid"])
     if args.json:
         progress.event("end", run=str(run.folder), **record, expected=not short)
@@ -77,6 +103,14 @@ def _train(args, task, resolved, run, resume: bool) -> int:
     if args.check and short:
         raise ExpectationMissed(short)
     return 0
+
+
+def _is_first(resolved) -> bool:
+    """Whether this process is the one that reports: the only one, or the first of several workers."""
+    if "dist" not in resolved.recipe.train.kvstore:
+        return True
+    from mxdl.kvstore import Job
+    return Job.from_environment().rank == 0
 
 
 def _dry_run(args, resolved) -> int:
