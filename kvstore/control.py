@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,12 +20,13 @@ from .channel import Channel, server_tls
 from .errors import DeadWorkerError, FrameError, JobError, JoinRefusedError
 from .frames import CONTROL, STRANGER, Frame, Kind, take
 from .job import Job
-from .membership import ALIVE, Membership
+from .membership import ALIVE, LEFT, Membership
 from .shared_keys import SharedKeys
 
 log = logging.getLogger("mxdl.kvstore")
 
 HANDSHAKE_S = 5.0
+QUIET_S = 2.0               # without a worker, once all have left
 MAX_STRANGERS = 256         # connections that have not proved themselves yet
 MAX_UNANSWERED = 1024       # questions of one member that wait
 MAX_NAMES = 10_000          # of barriers that are remembered
@@ -77,6 +79,17 @@ class ControlServer:
         if self._background.is_running:
             self._background.wait(self._shut(), 5)
             self._background.stop()
+
+    def wait(self, patience: float) -> None:
+        """Serves until all workers came and went, and for `patience` seconds nobody took the place of a dead one."""
+        quiet_since = time.monotonic()
+        while True:
+            time.sleep(0.2)
+            if self.members.never_came() or self.members.living():
+                quiet_since = time.monotonic()
+            states = {one.state for one in list(self.members.members.values()) if one.role == "worker"}
+            if time.monotonic() - quiet_since > (QUIET_S if states == {LEFT} else patience):
+                return
 
     async def _shut(self) -> None:
         self._server.close()

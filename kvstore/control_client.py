@@ -69,7 +69,7 @@ class Control:
         if job.hosts_control:
             self.server = ControlServer(job)
             self.server.start()
-            self.job = job = dataclasses.replace(job, port=self.server.port)
+            self.job = job = dataclasses.replace(job, address=self.server.address, port=self.server.port)
         self._background = Background("mxdl control")
         try:
             welcome = self._background.wait(self._join(), job.join_timeout + SLACK_S)

@@ -29,10 +29,10 @@ from .job import Job
 from .launch_hosts import HERE, Host, is_here, place, remote_command
 from .launch_status import ENDED, FAILED, RUNNING, STOPPED, JobStatus, ProcessStatus
 from .membership import DEAD
+from .roles import SERVER_COMMAND
 
 log = logging.getLogger("mxdl.kvstore")
 
-SERVER_COMMAND = [sys.executable, "-m", "mxdl.tools.parameter_server"]
 POLL_S = 0.1
 STOP_S = 10.0           # between a request to end and a kill
 RESTART_WAIT_S = 0.5

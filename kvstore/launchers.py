@@ -44,6 +44,7 @@ def recognise(variables: Variables) -> tuple[dict[str, Any], Problems]:
         problems.append(f"MXDL_CONTROL is rank0 or external; got {control!r}")
     if found.get("num_workers", 1) == 1 and found.get("role", "worker") == "worker":
         found.setdefault("rank", 0)
+        found.setdefault("port", 0)         # nobody else has to find it
     found["hosts_control"] = found.get("role") == "scheduler" or (
         control == "rank0" and found.get("role", "worker") == "worker" and found.get("rank", -1) == 0)
     _place(found)

@@ -159,6 +159,9 @@ def create(name: str = "local") -> KVStoreBase:
     lower = name.lower()
     if lower in KVStoreBase.kv_registry:
         return KVStoreBase.kv_registry[lower]()
+    if is_for_workers(lower):
+        from .roles import serve_other_roles
+        serve_other_roles()
     if lower in _BUILDERS:
         return _BUILDERS[lower](lower)
     if any(part in lower for part in NOT_BUILT):

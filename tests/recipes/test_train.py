@@ -86,10 +86,10 @@ def test_resumed_run_gives_the_bits_of_an_uninterrupted_one(tmp_path, monkeypatc
     run = Run.create(tmp_path / "parts", recipe)
     step = train.Engine.step
 
-    def step_then_signal(engine, number, batch):
+    def step_then_signal(engine, number, batch, *whole_size):
         if number + 1 == stop_after:
             signal.raise_signal(signal.SIGINT)
-        return step(engine, number, batch)
+        return step(engine, number, batch, *whole_size)
 
     monkeypatch.setattr(train.Engine, "step", step_then_signal)
     how = f"saved at step {stop_after}; resume with:\n  mxdl train .*parts --resume"
@@ -132,13 +132,13 @@ def test_not_finite_stops_before_the_update_and_names_the_place(tmp_path, monkey
     run = Run.create(tmp_path / "run", recipe)
     step = train.Engine.step
 
-    def step_that_breaks(engine, number, batch):
+    def step_that_breaks(engine, number, batch, *whole_size):
         if number == 7 and broken == "weights":
             last = [*engine.net.collect_params().values()][-1]
             last.set_data(last.data() * float("nan"))
         elif number == 7:
             batch.data[:] = np.nan
-        return step(engine, number, batch)
+        return step(engine, number, batch, *whole_size)
 
     monkeypatch.setattr(train.Engine, "step", step_that_breaks)
     with pytest.raises(NotFinite, match=f"the loss is nan at step 7; first not finite: {where}"):

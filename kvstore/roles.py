@@ -1,0 +1,35 @@
+"""Programs that run in every role, as MXNet's do: as a server or the scheduler, who asks for a store serves instead."""
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import NoReturn
+
+from .control import ControlServer
+from .job import Job
+
+SERVER_COMMAND = [sys.executable, "-m", "mxdl.tools.parameter_server"]
+
+
+def serve_other_roles() -> None:
+    """Returns in a worker.  A server's process becomes a parameter server; the scheduler's runs the control server and
+    ends with the job.
+
+    Raises JobError.
+    """
+    job = Job.from_environment()
+    if job.role == "server":
+        sys.stdout.flush()
+        os.execv(SERVER_COMMAND[0], SERVER_COMMAND)
+    if job.role == "scheduler":
+        _schedule(job)
+
+
+def _schedule(job: Job) -> NoReturn:
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    server = ControlServer(job)
+    server.start()
+    server.wait(job.join_timeout)
+    server.close()
+    sys.exit(0)
