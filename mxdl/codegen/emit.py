@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..errors import NotBuiltError
 from ..graph import Value
+from ..ops.loops_c import elementwise_loops
 from ..passes.infer_types import describe
 from . import blocked, kernels, weights
 from .call import C_TYPES, Buffer, CCall
@@ -30,8 +31,11 @@ def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Opt
                             f"give name='...' made of letters, digits and _")
     if len(plan.inputs) > 30:
         raise NotBuiltError(f"export to C: more than 30 inputs; got {len(plan.inputs)}; join some of them")
-    stored = weights.pack(list(plan.constants.values()))
-    place = _Places(plan, dict(zip(plan.constants, stored.offsets, strict=True)))
+    parts = {value: plan.reduced[value].parts if value in plan.reduced else [tensor]
+             for value, tensor in plan.constants.items()}
+    stored = weights.pack([part for group in parts.values() for part in group])
+    offsets = iter(stored.offsets)
+    place = _Places(plan, {value: [next(offsets) for _ in group] for value, group in parts.items()})
     body = [_plain(step, place) if step.layer is None and step.group is not None else blocked.statement(step, place)
             for step in plan.layout.steps]
     prepare = place.prepare()
@@ -45,10 +49,14 @@ def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Opt
 class _Places:
     """C expressions for the memory of values, and the functions that the forward pass calls."""
 
-    def __init__(self, plan: ExportPlan, weight_offsets: dict[Value, int]):
+    def __init__(self, plan: ExportPlan, weight_offsets: dict[Value, list[int]]):
         self._plan, self._weights = plan, weight_offsets
         self._packs = dict(plan.packed)
         self._packed_floats = plan.packed_floats
+        self._restored: dict[Value, int] = {}
+        for value, one in plan.reduced.items():
+            self._restored[value] = self._packed_floats
+            self._packed_floats += -(-one.stored.numel() // BLOCK) * BLOCK
         self.types, self.constants = plan.types, plan.constants
         self.functions: dict[str, str] = {}
         self.posts: dict[str, int] = {"x": 0}
@@ -63,7 +71,7 @@ class _Places:
 
     def offset(self, value: Value) -> int:
         root = self.root(value)
-        return self._weights[root] if root in self._weights else self._offset(Storage(root, "plain"))
+        return self._weights[root][0] if root in self._weights else self._offset(Storage(root, "plain"))
 
     def _offset(self, storage: Storage) -> int:
         return self._plan.offsets[self._plan.layout.alias.get(storage, storage)]
@@ -76,6 +84,8 @@ class _Places:
         if not self.is_constant(value) and not self._is_placed(value):
             return Buffer("NULL", self._plan.types[value])   # a label: its shape counts, nobody reads it
         found = self._plan.types[value]
+        if self.root(value) in self._restored:
+            return Buffer(self._made(self._restored[self.root(value)]), found)
         constant, offset, element = self.is_constant(value), self.offset(value), C_TYPES[found.dtype]
         if constant and found.dtype == "float32":
             return Buffer(f"(w + {offset // 4})", found)
@@ -100,10 +110,29 @@ class _Places:
         if pack not in self._packs:
             self._packs[pack] = self._packed_floats
             self._packed_floats += -(-pack.floats // BLOCK) * BLOCK
-        return f"(float *)(void *)(a + {self._plan.arena_bytes + 4 * self._packs[pack]})"
+        return self._made(self._packs[pack])
+
+    def _made(self, floats: int) -> str:
+        return f"((float *)(void *)(a + {self._plan.arena_bytes + 4 * floats}))"
+
+    def _restore(self, value: Value) -> str:
+        """The statement that makes float32 of a parameter that is stored in fewer bits."""
+        one, places = self._plan.reduced[value], self._weights[value]
+        element = "int8_t" if one.scale is not None else "uint16_t"
+        read = [("x", element, f"((const {element} *)(const void *)((const unsigned char *)w + {places[0]}))",
+                 one.stored.shape)]
+        expression = f"own_from_{str(one.stored.dtype).removeprefix('torch.')}(x)"
+        if one.scale is not None:
+            read.append(("y", "float", f"(w + {places[1] // 4})", one.scale.shape))
+            expression = "(float)x * y"
+        loops = elementwise_loops(("float", self._made(self._restored[value])), one.stored.shape, read, expression)
+        return f"{{ {loops} }}"
 
     def prepare(self) -> list[str]:
-        """The statements that make the packed parameters."""
+        """The statements that make the parameters that are not stored as the kernels read them."""
+        return [*map(self._restore, self._restored), *self._pack_all()]
+
+    def _pack_all(self) -> list[str]:
         return [f"{p.function}({self.buffer(p.source).pointer if p.source else 'NULL'}, "
                 f"{self.pack_pointer(p)}, {', '.join(map(str, p.sizes))});" for p in list(self._packs)]
 

@@ -17,25 +17,28 @@ from ..version import __version__
 from .emit import c_text
 from .frame import CFile, Options
 from .plan import export_plan
-from .selftest import expected_outputs
+from .precision import loss, outputs_of
+from .selftest import expected_outputs, first_values, formula_input
 
 
 def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
              path: str | os.PathLike[str], name: str = "model", *, weights: str = "inside", nan: str = "accept",
              header: str | os.PathLike[str] | None = None, provenance: Mapping[str, str] | None = None,
-             winograd: bool = True) -> str:
+             winograd: bool = True, precision: str = "float32") -> str:
     """Write `graph` in predict mode as one C file at `path`; returns the text.
 
     parameters: by variable name.   inputs: shape (float32) or type of every other variable.   name: prefix of the C
     functions.   weights: "inside" the file, "beside" it in a file of the same name that ends in .bin, or taken from
     that file by the assembler ("incbin") or the compiler ("embed").   nan: what becomes of NaN and infinity in an
     input: "accept", "refuse" or "zero".   header: also write the interface there.   provenance: facts for the banner.
+    precision: in which parameters are stored: "float32", "float16", "bfloat16" or "int8" (a scale for each channel);
+    what that loses stands in the banner (see `precision.loss`).
     winograd: False computes 3x3 convolutions directly, slower and with less rounding.
     The file needs only libm.  Raises NotBuiltError (before anything is written) where an operator has no C kernel.
     """
     target = Path(path)
     weight_file = f"{name}.bin" if weights == "inside" else target.with_suffix(".bin").name
-    options = Options(name, weights, weight_file, nan, dict(provenance or {}), winograd)
+    options = Options(name, weights, weight_file, nan, dict(provenance or {}), winograd, precision)
     made = c_source(graph, parameters, inputs, options)
     if weights != "inside":
         _write(target.with_suffix(".bin"), made.blob)
@@ -60,10 +63,18 @@ def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     if strangers:
         raise OperatorError(f"export to C: no such input; got {', '.join(strangers)}; "
                             f"the graph's inputs are {', '.join(sorted(variables - set(parameters)))}")
-    plan = export_plan(graph, parameters, types, options.winograd)
+    plan = export_plan(graph, parameters, types, options.winograd, options.precision)
     source = hashlib.sha256(to_json(graph).encode()).hexdigest()[:16]
-    options = options._replace(provenance={"graph": source, **options.provenance})
-    return c_text(plan, output_names(graph), __version__, options, expected_outputs(graph, parameters, types))
+    facts = {"graph": source, **options.provenance}
+    expected = expected_outputs(graph, parameters, types)
+    if plan.reduced:
+        given = {value: formula_input(types[value.node.name], i) for i, value in enumerate(plan.inputs)}
+        exact = outputs_of(plan.outputs, given, plan.constants)
+        rounded = outputs_of(plan.outputs, given, {**plan.constants, **{v: one.restored()
+                                                                       for v, one in plan.reduced.items()}})
+        expected = [first_values(result) for result in rounded]
+        facts |= {"precision": options.precision, "loss": f"{loss(exact, rounded):.1e}"}
+    return c_text(plan, output_names(graph), __version__, options._replace(provenance=facts), expected)
 
 
 def output_names(graph: Graph) -> list[str]:

@@ -39,6 +39,7 @@ class Options(NamedTuple):
     nan: str = "accept"
     provenance: Mapping[str, str] = {}
     winograd: bool = True
+    precision: str = "float32"
 
 
 class Row(NamedTuple):

@@ -24,6 +24,7 @@ from .layers import Layer, Pack
 from .layout import Layout, layout
 from .lower import lower
 from .memory import place_storages
+from .precision import Reduced, reduced
 from .refusals import require_kernels
 from .select import layer_of, room_after
 
@@ -31,6 +32,7 @@ from .select import layer_of, room_after
 class ExportPlan(NamedTuple):
     """inputs, outputs: values.   constants: parameters as they are stored.   layout: what runs, and where values lie.
     source: the value whose memory a value uses (reshapes).   offsets: byte offset in the arena of each storage.
+    reduced: those constants that are stored in fewer bits; `constants` holds them as they were.
     packed: offset, in floats behind the stored parameters, of those that are made when a model is created.
     """
 
@@ -44,11 +46,13 @@ class ExportPlan(NamedTuple):
     packed: dict[Pack, int]
     packed_floats: int
     types: Types
+    reduced: dict[Value, Reduced]
 
 
 def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, TensorType],
-                winograd: bool = True) -> ExportPlan:
-    """winograd: whether 3x3 convolutions may use Winograd's algorithm, which rounds more.
+                winograd: bool = True, precision: str = "float32") -> ExportPlan:
+    """winograd: whether 3x3 convolutions may use Winograd's algorithm, which rounds more.   precision: of stored
+    parameters, see `precision`.
     Raises NotBuiltError listing every node that has no C kernel, before anything is written."""
     known = dict(inputs) | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
     predict = specialize(fill_created(graph, infer_types(graph, known)), training=False).graph
@@ -68,7 +72,8 @@ def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Ma
     placed = _layout(steps, types, source, constants, graph.outputs, winograd)
     offsets, total = place_storages(placed, order, graph.outputs, constants, source, types)
     packed, floats = _packed(placed)
-    return ExportPlan(tuple(order), graph.outputs, constants, placed, source, offsets, total, packed, floats, types)
+    return ExportPlan(tuple(order), graph.outputs, constants, placed, source, offsets, total, packed, floats, types,
+                      reduced(constants, graph.outputs, precision))
 
 
 def _layout(steps: Sequence[Node], types: Types, source: Mapping[Value, Value], constants: Mapping,
