@@ -38,7 +38,7 @@ def gluon_net(case: str):
     sys.path.insert(0, str(harness.ROOT))
     from mxdl.gluon import nn, rnn
     from mxdl.gluon.model_zoo import vision
-    from tests.codegen import nets
+    from tests.codegen import block_nets as nets
     if case == "bert":
         return nets.BERT(**BERT)
     if case == "ssd300":

@@ -8,8 +8,8 @@ import mxdl as mx
 from mxdl.gluon import nn, rnn
 from mxdl.gluon.model_zoo import vision
 
-from .compiled import SANITIZED, assert_same, compiled, needs_compiler
 from .block_nets import BERT, SSD, LanguageModel, Segmentation, Unrolled, Yolo
+from .compiled import SANITIZED, assert_same, compiled, needs_compiler
 
 RNG = np.random.default_rng(11)
 SMALL_SCALES = (((0.2, 0.27), (1, 2, 0.5)), ((0.5, 0.6), (1, 2)))
