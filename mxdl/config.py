@@ -16,9 +16,13 @@ def home_folder() -> Path:
     return Path(os.environ.get("MXDL_HOME", "~/.mxdl")).expanduser()
 
 
-def keep_large_blocks() -> bool:
-    """MXDL_MALLOC_KEEP: 1 asks glibc to keep freed large blocks instead of returning them.  Default: 1"""
-    return os.environ.get("MXDL_MALLOC_KEEP", "1") == "1"
+def malloc_mode() -> str:
+    """MXDL_MALLOC: what glibc does with freed blocks: "keep" them for speed, "return" those over 1 MiB to the system at
+    once, so that the process takes what its arrays take, or "system" (as glibc comes).  Default: keep"""
+    mode = os.environ.get("MXDL_MALLOC", "keep")
+    if mode not in ("keep", "return", "system"):
+        raise ValueError(f"MXDL_MALLOC: unknown mode; got {mode!r}; use keep, return or system")
+    return mode
 
 
 def verify_passes() -> bool:
