@@ -8,7 +8,7 @@ activations), but the heap's fragments then raise the peak by two thirds; so blo
 
 Under "return" every block above 1 MiB is mapped and unmapped: the heap has no holes.  A ResNet [3, 8, 12, 3] of batch 8
 under mirroring has 0.82 GB of arrays and interpreter: the process peaks at 0.95 GB so, at 1.7 GB when kept (and at 2.2
-GB as glibc comes); the step takes 6.5 s of CPU time instead of 4.7 (5.8 with THP_MEM_ALLOC_ENABLE=1, torch's huge pages).
+GB as glibc comes); the step takes 6.5 s of CPU time instead of 4.7 (5.8 with torch's THP_MEM_ALLOC_ENABLE=1).
 """
 from __future__ import annotations
 

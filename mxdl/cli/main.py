@@ -12,7 +12,8 @@ import sys
 import mxdl
 from mxdl.errors import MXNetError
 
-COMMANDS = ("train", "evaluate", "predict", "export", "catalog", "describe", "launch", "script", "doctor", "quickstart")
+COMMANDS = ("train", "plan", "evaluate", "predict", "export", "catalog", "describe", "launch", "script", "doctor",
+            "quickstart")
 
 
 class Usage(MXNetError):

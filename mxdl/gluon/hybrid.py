@@ -246,7 +246,7 @@ class HybridBlock(Block):
 
     def memory_plan(self, *inputs: Any, mirror: Any = False, max_recompute: float = 1, hand_over: bool = False) -> Any:
         """What a training step takes, counted from shapes alone: see `gluon.memory_plan.memory_plan`."""
-        from .memory_plan import memory_plan   # it stands on this file
+        from .memory_plan import memory_plan  # it stands on this file
         return memory_plan(self, *inputs, mirror=mirror, max_recompute=max_recompute, hand_over=hand_over)
 
     def infer_type(self, *args: Any) -> None:

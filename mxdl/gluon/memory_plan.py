@@ -183,8 +183,8 @@ def _type_of(x: Any) -> TensorType:
         return TensorType(tuple(x[0]), x[1])
     if isinstance(x, (tuple, list)) and x and all(isinstance(n, int) and n > 0 for n in x):
         return TensorType(tuple(x))
-    raise ShapeError(f"memory_plan: an input is an array, a shape or a (shape, dtype) pair; got {x!r}; give (32, 3, 224, "
-                     f"224), for example")
+    raise ShapeError(f"memory_plan: an input is an array, a shape or a (shape, dtype) pair; got {x!r}; "
+                     f"give (32, 3, 224, 224), for example")
 
 
 def _with_batch(kind: TensorType, axis: int, batch: int) -> TensorType:

@@ -27,10 +27,10 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for name in ("train", "eval", "predict", "export", "list", "describe", "launch", "run", "doctor",
+    for name in ("train", "eval", "predict", "export", "list", "describe", "launch", "run", "doctor", "plan",
                  "quickstart"):
         assert f"    {name}" in text
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 11
 
 
 @pytest.mark.parametrize("words, message", [
