@@ -1,11 +1,11 @@
 """The two headline results of sublinear memory, executed: one whole training step of a net of about 1000 layers.
 
 Claim (Chen et al. 2016 and MXNet's documentation say 130 to 4 GB and 270 to 2.5 GB): with everything included
-(interpreter, weights, momentum) the process peaks at 4.0 GB for the ResNet [3, 128, 199, 3] of batch 32, 224x224, and at
+(interpreter, weights, momentum) the process peaks at 4.0 GB for the ResNet [3, 128, 199, 3] of batch 32, 224x224; at
 1.2 GB for the LSTM of 4 layers x 1000 hidden x 1000 steps, batch 32, at most 35 % slower a layer than without.
     python benchmarks/headline_memory.py resnet1000|lstm [--threads 2] [--no-before] [--extra] [--json]
 The step runs in a process of its own (`--step`), whose VmHWM is what is reported; the planner's figures for the step
-that shares nothing are counted, not run.  --extra: also steps of a shallow net that fits without recomputation, both ways.
+that shares nothing are counted, not run.  --extra: also steps of a shallow net that fits as it is, both ways.
 """
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def in_a_process(threads: int, environment: dict, *words: str) -> dict:
 
 
 def extra_time(name: str, threads: int) -> dict:
-    """CPU seconds of a step of the shallow net, kept and recomputed; the second step of each, the lesser of two turns."""
+    """CPU seconds of a step of the shallow net, kept and recomputed; the second step of each, the less of two turns."""
     shallow = SHALLOW[name]
     seconds: dict = {"kept": [], "recomputed": []}
     for _ in range(2):
