@@ -264,7 +264,7 @@ class ControlServer:
             return name in self._passed or here and not self.members.never_came()
         if not await self._until(lambda: complete() or lost(), timeout_ms):
             raise TimeoutError(self._who_is_missing(timeout_ms, waiting))
-        if name not in self._passed and not complete() and (error := self.members.gone()):
+        if strict and name not in self._passed and (error := self.members.gone()):
             raise error
         self._passed[name] = None
         while len(self._passed) > MAX_NAMES:

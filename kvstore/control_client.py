@@ -31,7 +31,7 @@ from .errors import (
 )
 from .frames import CONTROL, Frame, Kind, decode, take
 from .job import Job
-from .membership import ALIVE, Member
+from .membership import ALIVE, LEFT, Member
 
 log = logging.getLogger("mxdl.kvstore")
 
@@ -305,7 +305,10 @@ class Control:
             return JobFailedError(f"the workers lost each other though all of them live ({cause}); look at the network "
                                   f"between {', '.join(sorted({one.host for one in group.members}))}")
         now = [self.member("worker", one.rank) for one in group.members]
-        reasons = [one.reason for one in now if one is not None and one.reason]
+        left = {one.session for one in now if one is not None and one.state == LEFT}
+        gone = [one for one in gone if one.session not in left] or gone     # others left because of the dead
+        ranks = {one.rank for one in gone}
+        reasons = [one.reason for one in now if one is not None and one.rank in ranks and one.reason]
         steps = [one.step for one in (*group.members, *now) if one is not None]
         last = max(self._step, min((one.step for one in now if one is not None), default=-1), min(steps, default=-1))
         return DeadWorkerError([one.rank for one in gone], last, "; ".join(dict.fromkeys(reasons)))

@@ -111,6 +111,7 @@ class Membership:
         lost = [self.members[session] for session in self.group if self.members[session].state != ALIVE]
         if not lost:
             return None
+        lost = [one for one in lost if one.state == DEAD] or lost      # others left because of the dead
         steps = [self.members[session].step for session in self.group]
         reason = "; ".join(dict.fromkeys(one.reason for one in lost))
         return DeadWorkerError(sorted(one.rank for one in lost), min(steps), reason)

@@ -62,10 +62,15 @@ def _launch(args, run, resolved) -> int:
     import sys
 
     from mxdl.cli.launch import launch
-    flags = [f"--{flag}" for flag in ("check", "quiet", "json") if getattr(args, flag)]
+    from mxdl.recipes.evaluate import ExpectationMissed, missed
+    from mxdl.recipes.metrics import read
+    flags = [f"--{flag}" for flag in ("quiet", "json") if getattr(args, flag)]
     command = [sys.executable, "-m", "mxdl.cli.main", "train", str(run.folder.absolute()), "--resume", *flags]
     servers = args.servers if resolved.recipe.train.kvstore == "dist_async" else 0
-    return launch(command, args.launch, folder=run.folder / "launch", num_servers=servers, hosts_file=args.hosts)
+    code = launch(command, args.launch, folder=run.folder / "launch", num_servers=servers, hosts_file=args.hosts)
+    if code == 0 and args.check and (short := missed(resolved, read(run)[-1]["valid"])):
+        raise ExpectationMissed(short)      # told here: a worker that fails would be started again
+    return code
 
 
 def _resume_folder(args, run) -> int:

@@ -27,5 +27,18 @@ def push_ones(folder: str, steps: str, pause: str = "0.02") -> None:
     store.close()
 
 
+def sum_steps(folder: str, steps: str, pause: str = "0.02") -> None:
+    """Sums arrays with the other workers, `steps` times."""
+    store = mx.kv.create("dist_sync")
+    value = torch.ones(100_000)
+    store.init("w", value)
+    for step in range(int(steps)):
+        out = torch.empty(100_000)
+        store.pushpull("w", value, out=out)
+        (Path(folder) / f"acknowledged-{store.rank}-{os.getpid()}").write_text(str(step + 1))
+        time.sleep(float(pause))
+    store.barrier()
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

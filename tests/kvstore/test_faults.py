@@ -128,3 +128,19 @@ def test_a_late_joiner_takes_part(tmp_path):
     running = Running(Launch(late, 2, tmp_path / "logs", 1))
     assert running.join() == 0
     assert values(tmp_path) == [[120, 120], [120, 120]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
+def test_in_step_a_death_ends_every_worker_with_one_clear_error(tmp_path, number):
+    """keep_going: the launcher leaves the others alone, so they must end by themselves."""
+    running = Running(Launch(program("sum_steps", tmp_path, 100_000), 3, tmp_path / "logs", timeout=3.0, restarts=0,
+                             keep_going=True))
+    wait_until(lambda: len(by_process(tmp_path)) == 3 and min(by_process(tmp_path).values()) > 5)
+    victim = next(name for name in by_process(tmp_path) if name.startswith("acknowledged-1-"))
+    os.kill(int(victim.rsplit("-", 1)[1]), number)
+    began = time.monotonic()
+    assert running.join(40) != 0
+    print(f"all ended {time.monotonic() - began:.1f} s after worker 1's {number.name} (counted dead after 3 s)")
+    for rank in (0, 2):
+        text = (tmp_path / f"logs/worker-{rank}.log").read_text()
+        assert "DeadWorkerError: worker 1 is dead" in text and "the last complete step is" in text

@@ -124,6 +124,20 @@ def test_a_cut_connection_is_a_death_at_once_and_the_survivors_form_again(job):
     both(lambda: controls[0].barrier("after", strict=True), lambda: controls[2].barrier("after", strict=True))
 
 
+def test_who_left_because_of_a_death_is_not_named(job):
+    join = job(3)
+    controls = [join(rank) for rank in range(3)]
+    group = both(*[control.form for control in controls])[0]
+    controls[2].close()
+    assert controls[0].wait_for(lambda: controls[0].member("worker", 2).state == "left", 5)
+    assert controls[0].explain(RuntimeError("reset"), group).ranks == [2]
+    cut(controls[1])
+    assert controls[0].wait_for(lambda: controls[0].member("worker", 1).state == "dead", 5)
+    assert controls[0].explain(RuntimeError("reset"), group).ranks == [1]
+    with pytest.raises(DeadWorkerError, match="worker 1 is dead"):
+        controls[0].barrier("end", strict=True)
+
+
 def test_a_replacement_takes_the_place_of_a_dead_worker(job):
     join = job(2)
     a, b = join(0), join(1)
