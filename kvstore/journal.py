@@ -22,7 +22,7 @@ from .frames import HEADER, Frame, pack, unpack_fields, unpack_header
 log = logging.getLogger("mxdl.kvstore")
 
 LEAST_BYTES = 64 << 20      # a file smaller than this is not worth a snapshot
-GROWTH = 4                  # times the size of the last snapshot
+GROWTH = 4                  # times the size of the values, or of the last snapshot
 
 
 class Journal:
@@ -63,10 +63,9 @@ class Journal:
             raise
         self._bytes = os.fstat(self._file).st_size
 
-    @property
-    def is_long(self) -> bool:
-        """Whether a snapshot would be shorter by much."""
-        return self._bytes > max(LEAST_BYTES, GROWTH * self._snapshot_bytes)
+    def is_long(self, held_bytes: int) -> bool:
+        """Whether a snapshot would be shorter by much.  held_bytes: of the values."""
+        return self._bytes > max(LEAST_BYTES, GROWTH * max(held_bytes, self._snapshot_bytes))
 
     def begin_anew(self, snapshot: Iterable[tuple[Frame, list[Tensor]]]) -> None:
         """A new file that begins with a snapshot takes the place of the older ones."""

@@ -238,7 +238,7 @@ class ParameterServer:
         self.values.apply(frame, payload)
         self.figures["journal_s"] += written - began
         self.figures["apply_s"] += time.perf_counter() - written
-        if self._journal is not None and self._journal.is_long:
+        if self._journal is not None and self._journal.is_long(self.values.held_bytes):
             self._journal.begin_anew(self.values.snapshot())
 
     def _wait_for_the_slow(self, session: int) -> None:
