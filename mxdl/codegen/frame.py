@@ -52,8 +52,10 @@ class Row(NamedTuple):
 
 
 class CFile(NamedTuple):
-    """text: the C file.   header: its interface alone.   blob: the parameters, for a file beside it."""
+    """text: the C file.   header: its interface alone.   blob: the parameters, for a file beside it.   version: name and
+    content."""
 
+    version: str
     text: str
     header: str
     blob: bytes
@@ -91,7 +93,7 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
         version=c_string(version_text), info=c_string(json.dumps(info)), all_ready=(1 << len(inputs)) - 1,
         num_inputs=len(inputs), num_outputs=len(outputs), inputs=",\n".join(map(_row, inputs)),
         outputs=",\n".join(map(_row, outputs)), extras=_extras(names, options, expected, version_text))
-    return CFile(text, f"/* {options.name} {content}, made by mxdl {version} */\n{header}", stored.blob,
+    return CFile(version_text, text, f"/* {options.name} {content}, made by mxdl {version} */\n{header}", stored.blob,
                  options, tuple(inputs), tuple(outputs))
 
 
