@@ -20,6 +20,7 @@ _OBJECTS = {
     "Context": "context", "cpu": "context", "gpu": "context", "cpu_pinned": "context", "num_gpus": "context",
     "gpu_memory_info": "context", "current_context": "context", "MXNetError": "errors", "AttrScope": "attribute",
     "NDArray": "ndarray", "waitall": "ndarray", "is_np_array": "util", "is_np_shape": "util",
+    "Predictor": "predictor",
 }
 
 wiring.connect("bind", "mxdl.executor.bound:bind")

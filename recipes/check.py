@@ -91,6 +91,8 @@ def _convert(value, annotation):
                 continue
         raise ValueError
     if origin in (list, tuple):
+        if isinstance(value, str):
+            value = value.split(",")   # export=c,js on a command line
         if not isinstance(value, (list, tuple)):
             raise ValueError
         return tuple(_convert(item, args[0]) for item in value)

@@ -73,6 +73,7 @@ class Recipe:
     summary: str = key("", "one line for `mxdl list`")
     seed: Annotated[int, Range(at_least=0)] = key(1, "of everything random")
     extend: list[str] = key((), "Python files (beside the recipe) that register components of your own")
+    export: list[str] = key((), "formats to write into the run's folder at the end: c, js, html, onnx, mxnet, a target")
     train: Train = field(default_factory=Train)
     log: Log = field(default_factory=Log)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)

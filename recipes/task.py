@@ -88,6 +88,10 @@ class Task:
         """The net's inputs for a batch of one, for tracing and export."""
         raise NotImplementedError
 
+    def page(self) -> dict[str, Any] | None:
+        """What a page around the exported net should know, in plain JSON (mxdl.codegen.web.page); None: numbers."""
+        return None
+
     def predict(self, net, items: list[str]) -> Iterator[dict[str, Any]]:
         """One plain answer for each item (a file, a text), for `mxdl predict`."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ from mxdl.errors import MXNetError
 from .checkpoint import LAST, Checkpoints
 from .components import build
 from .engine import Engine, Sums, add, contexts, report
+from .export import c_name, require_formats, to_all
 from .metrics import Metrics, PlotMissing, plot
 from .progress import Progress, memory_bytes
 from .resolve import Resolved
@@ -164,9 +165,10 @@ class Loop:
 def prepare(resolved: Resolved) -> Task:
     """The recipe's task with its data read: what can be missing is found before a run folder is made.
 
-    Raises DataMissing, DeviceError.
+    Raises DataMissing, DeviceError, OperatorError (an unknown format in `export`).
     """
     contexts(resolved.recipe.train.devices)
+    require_formats(resolved.recipe.export)
     task = build("task", resolved.recipe.task, resolved.recipe)
     task.open()
     return task
@@ -183,6 +185,10 @@ def train(task: Task, resolved: Resolved, run: Run, progress: Progress, resume: 
     where = f"from step {loop.state.step} " if resume else ""
     progress.say(f"{resolved.name}: training {where}in {run.folder} on {', '.join(map(str, loop.engine.devices))}")
     record = loop.run_all()
+    if resolved.recipe.export and loop.metrics is not None:
+        name = c_name(Path(resolved.name))
+        for path in to_all(resolved.recipe.export, task, loop.engine.net, loop.engine.devices, run.folder, name):
+            progress.say(f"exported {path}")
     if resolved.recipe.log.plot and loop.metrics is not None:
         try:
             plot(loop.metrics.records, resolved.name, run.path("metrics.png"))

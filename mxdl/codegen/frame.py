@@ -52,13 +52,14 @@ class Row(NamedTuple):
 
 
 class CFile(NamedTuple):
-    """text: the C file.   header: its interface alone.   blob: the parameters, for a file beside it.   version: name and
-    content."""
+    """version: name and content.   text: the C file.   header: its interface alone.   blob: the parameters, for a file
+    beside it.   arena_bytes: what a handle takes."""
 
     version: str
     text: str
     header: str
     blob: bytes
+    arena_bytes: int
     options: Options
     inputs: tuple[Row, ...]
     outputs: tuple[Row, ...]
@@ -76,13 +77,14 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
         raise OperatorError(f"export to C: no such policy for NaN; got {options.nan!r}; "
                             f"use one of {', '.join(NAN_POLICIES)}")
     weights.require_place(options.weights)
-    inside = options.weights == "inside"
     content = hashlib.sha256(section.encode() + stored.blob).hexdigest()[:16]
     info = {"model": options.name, "mxdl": version, "content": content, "weights": options.weights,
             "nan": options.nan, **options.provenance}
     names = {"p": options.name, "P": options.name.upper()}
+    inside = len(stored.blob) if options.weights == "inside" else 0
+    arena_bytes = HANDLE_BYTES + value_bytes + packed_bytes + inside
     header = _fill("interface.h.in", **names, blob_bytes=len(stored.blob), weight_file=options.weight_file,
-                   total_bytes=HANDLE_BYTES + value_bytes + packed_bytes + (len(stored.blob) if inside else 0))
+                   total_bytes=arena_bytes)
     version_text = f"{options.name} {content}"
     text = _fill(
         "runtime.c.in", **names, interface=header.rstrip("\n"), freestanding=_fill("freestanding.h.in"),
@@ -94,7 +96,7 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
         num_inputs=len(inputs), num_outputs=len(outputs), inputs=",\n".join(map(_row, inputs)),
         outputs=",\n".join(map(_row, outputs)), extras=_extras(names, options, expected, version_text))
     return CFile(version_text, text, f"/* {options.name} {content}, made by mxdl {version} */\n{header}", stored.blob,
-                 options, tuple(inputs), tuple(outputs))
+                 arena_bytes, options, tuple(inputs), tuple(outputs))
 
 
 def _fill(template: str, **values: Any) -> str:

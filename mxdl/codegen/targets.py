@@ -14,8 +14,8 @@ from .frame import CFile
 
 
 class Target(NamedTuple):
-    """triple: as zig writes it.   flags: beside the usual ones.   shared: name of a shared library, {} its stem; "" where
-    none can be made here, for the reason `why`.   static, object: likewise.
+    """triple: as zig writes it.   flags: beside the usual ones.   shared: name of a shared library, {} its stem; ""
+    where none can be made here, for the reason `why`.   static, object: likewise.
     """
 
     triple: str
@@ -85,7 +85,7 @@ def build(made: CFile, target: str, folder: str | Path, form: str = "static") ->
 
 
 def _compile(sources: dict[str, str], target: Target, form: str, scratch: Path, library: str, made: CFile) -> bytes:
-    """The library's bytes.  Freestanding: no C library's headers are needed, and for some targets there are none here."""
+    """The library's bytes.  Freestanding: no C library's headers are needed, and for some targets none are here."""
     if made.options.weights in ("incbin", "embed"):
         (scratch / made.options.weight_file).write_bytes(made.blob)
     command = [*toolchain.cross(target.triple), "-std=c11", "-ffreestanding", "-fPIC", *target.flags]

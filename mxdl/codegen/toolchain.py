@@ -18,7 +18,8 @@ ZIG_FLAGS = ("-O3", "-fno-sanitize=undefined")
 class ToolchainError(MXNetError):
     """A compiler is missing, or refused the file.
 
-    Fix: install gcc or clang, or name a compiler in CC; for other machines and the browser `pip install 'mxdl[export]'`.
+    Fix: install gcc or clang, or name a compiler in CC; for other machines and the browser
+    `pip install 'mxdl[export]'`.
     """
 
 

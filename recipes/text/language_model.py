@@ -86,6 +86,9 @@ class LanguageModel(Task):
         layers, hidden = self.recipe.model.options["layers"], self.recipe.model.options["hidden"]
         return np.zeros((1, 1), np.float32), *(np.zeros((layers, 1, hidden), np.float32) for _ in range(2))
 
+    def page(self) -> dict[str, Any]:
+        return {"kind": "text", "vocabulary": list(self.facts["vocabulary"]), "start": END}
+
     def predict(self, net, items: list[str]) -> Iterator[dict[str, Any]]:
         """Each text's perplexity, and the three likeliest words after it."""
         from mxdl import nd

@@ -76,6 +76,9 @@ class ImageClassification(Task):
     def example(self) -> tuple[np.ndarray, ...]:
         return (np.zeros((1, *self.facts["shape"]), np.float32),)
 
+    def page(self) -> dict[str, Any]:
+        return {"kind": "image", **{name: self.facts[name] for name in ("classes", "shape", "mean", "std")}}
+
     def predict(self, net, items: list[str]) -> Iterator[dict[str, Any]]:
         from mxdl import nd
         for item in items:

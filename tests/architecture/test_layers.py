@@ -15,7 +15,7 @@ LAYERS = (
     ("code generation", "codegen"),
     ("user interface", "gluon optimizer initializer metric lr_scheduler io image recordio callback monitor "
                        "visualization profiler runtime numpy numpy_extension util test_utils model registry log "
-                       "rnn onnx rtc library export public_data"),
+                       "rnn onnx rtc library export public_data predictor"),
     ("doors for old code", "compat module contrib"),
     ("running things", "recipes tools cli"),
 )
