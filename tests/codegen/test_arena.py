@@ -1,5 +1,5 @@
 """The arena: values that live together never overlap, and the packing is tight."""
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mxdl.codegen.arena import ALIGNMENT, Interval, place
@@ -7,6 +7,7 @@ from mxdl.codegen.arena import ALIGNMENT, Interval, place
 INTERVALS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 6), st.integers(1, 5000)), min_size=1, max_size=30)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)   # the machine may be busy
 @given(INTERVALS)
 def test_no_overlap_alignment_and_bounds(rows):
     intervals = {str(i): Interval(start, start + length, size) for i, (start, length, size) in enumerate(rows)}
