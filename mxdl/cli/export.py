@@ -4,6 +4,7 @@
     mxdl export runs/vision-lenet_digits-... --to js -o lenet.js      WebAssembly in one script, and its types
     mxdl export runs/vision-lenet_digits-... --to html -o lenet.html  one page that runs from a file
     mxdl export runs/vision-lenet_digits-... --to android -o libs     a library, its header and a class for Java
+    mxdl export runs/vision-lenet_digits-... --to onnx -o lenet.onnx  for other runtimes
     mxdl export runs/vision-lenet_digits-... --to mxnet -o lenet      lenet-symbol.json and lenet-0000.params
     mxdl export resnet --to c -o resnet.c --input data=1,3,224,224    from MXNet's own files resnet-symbol.json, ...
 """
@@ -17,7 +18,7 @@ SUMMARY = "one C file, a script, a page or a library from a model"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a run's folder, or the prefix of -symbol.json and -0000.params")
     parser.add_argument("--to", metavar="FORMAT", required=True,
-                        help="c, js, html, mxnet, or a machine: aarch64-linux, armv7-linux, riscv64-linux, "
+                        help="c, js, html, onnx, mxnet, or a machine: aarch64-linux, armv7-linux, riscv64-linux, "
                              "x86_64-linux, android, ios, macos, windows, ...")
     parser.add_argument("-o", "--out", metavar="PATH", required=True,
                         help="the file, the prefix of MXNet's files, or the folder of a machine's library")

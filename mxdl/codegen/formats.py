@@ -13,10 +13,11 @@ from ..graph import Graph
 from ..types import TensorType
 from .export import c_source
 from .frame import CFile, Options
+from .onnx import export_onnx
 from .targets import TARGETS, build, find
 from .web import js_files, page
 
-FORMATS = ("c", "js", "html", *TARGETS)
+FORMATS = ("c", "js", "html", "onnx", *TARGETS)
 
 
 def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
@@ -26,14 +27,17 @@ def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
                  provenance: Mapping[str, str] | None = None) -> list[Path]:
     """Write the model in format `to`; returns the paths, the main one first.
 
-    out: the file (c, html), or the file whose folder takes the lot (js), or a folder (a target).   name: what functions
-    and files are called.   weights: "" is inside the file; for c see weights.PLACES, for js also "beside".   form: of
-    a target, static, shared or object.   compiler: a clang instead of zig's, for WebAssembly.   task: what a page knows
-    of the model.   Raises OperatorError, NotBuiltError (before anything is written), ToolchainError.
+    out: the file (c, html, onnx), or the file whose folder takes the lot (js), or a folder (a target).   name: what
+    functions and files are called.   weights: "" is inside the file; for c see weights.PLACES, for js also "beside".
+    form: of a target, static, shared or object.   compiler: a clang instead of zig's, for WebAssembly.   task: what a
+    page knows of the model.   Raises OperatorError, NotBuiltError (before anything is written), ToolchainError.
     """
     require_format(to)
     if to in TARGETS:
         find(to, form)
+    if to == "onnx":
+        export_onnx(graph, parameters, inputs, out, name)
+        return [Path(out)]
     out, web = Path(out), to in ("js", "html")
     if web and weights not in ("", "inside", "beside") or to == "html" and weights == "beside":
         raise OperatorError(f"export: {to} has no such place for the weights; got {weights!r}; leave it out")

@@ -60,7 +60,7 @@ def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Ma
     graph = merge(spread_affine(fold_affine(simplify(graph)), known))
     graph = merge(lower(graph, infer_types(graph, known)))
     types = infer_types(graph, known)
-    constants = _constants(graph, parameters, types)
+    constants = constants_of(graph, parameters, types)
     order = [Value(n, 0) for n in graph.inputs if n.name in inputs]
     steps = schedule(graph.outputs, [*order, *constants])
     _require_known(steps, constants, inputs)
@@ -101,7 +101,7 @@ def _type(tensor: torch.Tensor) -> TensorType:
     return TensorType(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
 
-def _constants(graph: Graph, parameters: Mapping[str, torch.Tensor], types: Types) -> dict[Value, torch.Tensor]:
+def constants_of(graph: Graph, parameters: Mapping[str, torch.Tensor], types: Types) -> dict[Value, torch.Tensor]:
     """Every value that depends on parameters, attributes and shapes alone and that the rest reads, computed now."""
     static: set[Node] = set()
     for node in graph.nodes:
