@@ -24,7 +24,7 @@ from .selftest import expected_outputs, first_values, formula_input
 def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
              path: str | os.PathLike[str], name: str = "model", *, weights: str = "inside", nan: str = "accept",
              header: str | os.PathLike[str] | None = None, provenance: Mapping[str, str] | None = None,
-             winograd: bool = True, precision: str = "float32") -> str:
+             winograd: bool = True, precision: str = "float32", max_batch: int = 1) -> str:
     """Write `graph` in predict mode as one C file at `path`; returns the text.
 
     parameters: by variable name.   inputs: shape (float32) or type of every other variable.   name: prefix of the C
@@ -33,12 +33,13 @@ def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     input: "accept", "refuse" or "zero".   header: also write the interface there.   provenance: facts for the banner.
     precision: in which parameters are stored: "float32", "float16", "bfloat16" or "int8" (a scale for each channel);
     what that loses stands in the banner (see `precision.loss`).
+    max_batch: examples that one call may take; `inputs` are the shapes of one example, which the others do not touch.
     winograd: False computes 3x3 convolutions directly, slower and with less rounding.
     The file needs only libm.  Raises NotBuiltError (before anything is written) where an operator has no C kernel.
     """
     target = Path(path)
     weight_file = f"{name}.bin" if weights == "inside" else target.with_suffix(".bin").name
-    options = Options(name, weights, weight_file, nan, dict(provenance or {}), winograd, precision)
+    options = Options(name, weights, weight_file, nan, dict(provenance or {}), winograd, precision, max_batch)
     made = c_source(graph, parameters, inputs, options)
     if weights != "inside":
         _write(target.with_suffix(".bin"), made.blob)

@@ -40,6 +40,7 @@ class Options(NamedTuple):
     provenance: Mapping[str, str] = {}
     winograd: bool = True
     precision: str = "float32"
+    max_batch: int = 1
 
 
 class Row(NamedTuple):
@@ -77,24 +78,29 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
         raise OperatorError(f"export to C: no such policy for NaN; got {options.nan!r}; "
                             f"use one of {', '.join(NAN_POLICIES)}")
     weights.require_place(options.weights)
+    if options.max_batch < 1:
+        raise OperatorError(f"export to C: max_batch counts the examples of a call; got {options.max_batch}; "
+                            f"give 1 or more")
+    *places, batch_bytes = _batch_places([*inputs, *outputs], options.max_batch)
     content = hashlib.sha256(section.encode() + stored.blob).hexdigest()[:16]
     info = {"model": options.name, "mxdl": version, "content": content, "weights": options.weights,
             "nan": options.nan, **options.provenance}
     names = {"p": options.name, "P": options.name.upper()}
     inside = len(stored.blob) if options.weights == "inside" else 0
-    arena_bytes = HANDLE_BYTES + value_bytes + packed_bytes + inside
+    arena_bytes = HANDLE_BYTES + value_bytes + packed_bytes + batch_bytes + inside
     header = _fill("interface.h.in", **names, blob_bytes=len(stored.blob), weight_file=options.weight_file,
-                   total_bytes=arena_bytes)
+                   max_batch=options.max_batch, total_bytes=arena_bytes)
     version_text = f"{options.name} {content}"
     text = _fill(
         "runtime.c.in", **names, interface=header.rstrip("\n"), freestanding=_fill("freestanding.h.in"),
-        banner=_banner(options, info), value_bytes=value_bytes, packed_bytes=packed_bytes,
+        banner=_banner(options, info), value_bytes=value_bytes, packed_bytes=packed_bytes, batch_bytes=batch_bytes,
         layout=stored.layout, section=section,
         dispatch=Template(kernels.text("dispatch")).substitute(P=names["P"]),
         parameters=_parameters(options, stored.blob), nan_policy=_nan_policy(options.nan),
         version=c_string(version_text), info=c_string(json.dumps(info)), all_ready=(1 << len(inputs)) - 1,
-        num_inputs=len(inputs), num_outputs=len(outputs), inputs=",\n".join(map(_row, inputs)),
-        outputs=",\n".join(map(_row, outputs)), extras=_extras(names, options, expected, version_text))
+        num_inputs=len(inputs), num_outputs=len(outputs), inputs=",\n".join(map(_row, inputs, places)),
+        outputs=",\n".join(map(_row, outputs, places[len(inputs):])),
+        extras=_extras(names, options, expected, version_text))
     return CFile(version_text, text, f"/* {options.name} {content}, made by mxdl {version} */\n{header}", stored.blob,
                  arena_bytes, options, tuple(inputs), tuple(outputs))
 
@@ -122,7 +128,7 @@ def _parameters(options: Options, blob: bytes) -> str:
 def _nan_policy(policy: str) -> str:
     if not NAN_POLICIES[policy]:
         return ""
-    return ("    unsigned char *const x = m->a + inputs_[index].offset;\n"
+    return ("    unsigned char *const x = place;\n"
             "    for (size_t k = 0; inputs_[index].kind == FLOAT_ && k < n; ++k) {\n"
             "        uint32_t bits;\n        memcpy(&bits, x + 4 * k, 4);\n" f"{NAN_POLICIES[policy]}\n    }}")
 
@@ -133,14 +139,22 @@ def _extras(names: Mapping[str, str], options: Options, expected: Sequence[Expec
         _fill("selftest.c.in", **names, expected=expected_text(expected), version=c_string(version))])
 
 
-def _row(row: Row) -> str:
+def _batch_places(rows: Sequence[Row], max_batch: int) -> list[int]:
+    """Where the examples of each row lie, and behind the last; nowhere where a call has one example only."""
+    places = [0]
+    for row in rows:
+        places.append(places[-1] + (-(-row.type.num_bytes * max_batch // 64) * 64 if max_batch > 1 else 0))
+    return places
+
+
+def _row(row: Row, place: int) -> str:
     shape = row.type.shape
     if len(shape) > MOST_AXES:
         raise NotBuiltError(f"export to C: {row.name} has more than {MOST_AXES} axes; got {row.type}; reshape it")
     kind = "FLOAT_" if row.type.dtype == "float32" else "OTHER_"
     dims = ", ".join(map(str, shape)) or "0"
     return (f'    {{{c_string(row.name)}, "{",".join(map(str, shape))}", "{row.type.dtype}", {row.type.size}, '
-            f"{row.type.num_bytes}, {row.offset}, {kind}, {int(row.is_weight)}, {len(shape)}, {{{dims}}}}}")
+            f"{row.type.num_bytes}, {row.offset}, {place}, {kind}, {int(row.is_weight)}, {len(shape)}, {{{dims}}}}}")
 
 
 def c_string(text: str) -> str:
