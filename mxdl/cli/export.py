@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--which", default="last", help="a run's checkpoint: last (default), best, or a step's number")
     parser.add_argument("--weights", default="", metavar="PLACE",
                         help="inside (default), beside, incbin or embed: where the parameters lie")
+    parser.add_argument("--precision", default="float32", metavar="DTYPE",
+                        help="float32 (default), float16, bfloat16, or int8 with a scale for each channel: how "
+                             "parameters are stored; what that loses is printed")
+    parser.add_argument("--max-batch", type=int, default=1, metavar="N",
+                        help="examples that one call of the C functions may take (default 1)")
     parser.add_argument("--nan", default="accept", metavar="POLICY",
                         help="accept (default), refuse or zero: what becomes of NaN in an input")
     parser.add_argument("--header", action="store_true", help="also write the C file's interface as a .h")
@@ -41,7 +46,8 @@ def run(args: argparse.Namespace) -> None:
     from mxdl.recipes import export
     from mxdl.recipes.run import Run
     options = {"weights": args.weights, "nan": args.nan, "header": args.header, "form": args.form,
-               "compiler": args.compiler}
+               "compiler": args.compiler, "precision": args.precision, "max_batch": args.max_batch,
+               "tell": print}
     if args.to != "mxnet":
         export.require_formats([args.to])
     if Run.is_one(args.model):

@@ -1,7 +1,7 @@
 """Every format that a model leaves in: from a graph with its parameters to files."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,27 @@ FORMATS = ("c", "js", "html", "onnx", *TARGETS)
 
 def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
                  inputs: Mapping[str, Sequence[int] | TensorType], to: str, out: str | Path, name: str, *,
-                 weights: str = "", nan: str = "accept", header: bool = False, form: str = "static",
-                 compiler: str = "", task: Mapping[str, Any] | None = None,
+                 weights: str = "", nan: str = "accept", precision: str = "float32", max_batch: int = 1,
+                 header: bool = False, form: str = "static", compiler: str = "",
+                 task: Mapping[str, Any] | None = None, tell: Callable[[str], None] = lambda text: None,
                  provenance: Mapping[str, str] | None = None) -> list[Path]:
     """Write the model in format `to`; returns the paths, the main one first.
 
     out: the file (c, html, onnx), or the file whose folder takes the lot (js), or a folder (a target).   name: what
     functions and files are called.   weights: "" is inside the file; for c see weights.PLACES, for js also "beside".
-    form: of a target, static, shared or object.   compiler: a clang instead of zig's, for WebAssembly.   task: what a
-    page knows of the model.   Raises OperatorError, NotBuiltError (before anything is written), ToolchainError.
+    precision: of stored parameters (not onnx); what one below float32 loses goes to `tell`.   max_batch: examples that
+    one call of the C functions may take.   form: of a target, static, shared or object.   compiler: a clang instead of
+    zig's, for WebAssembly.   task: what a page knows of the model.   Raises OperatorError, NotBuiltError (before
+    anything is written), ToolchainError.
     """
     require_format(to)
     if to in TARGETS:
         find(to, form)
+    if to == "onnx" and precision != "float32":
+        raise OperatorError(f"export: onnx files hold parameters in float32; got precision={precision!r}; "
+                            f"leave it out")
+    if to in ("onnx", "js", "html") and max_batch != 1:
+        raise OperatorError(f"export: {to} takes one example at a time; got max_batch={max_batch}; leave it out")
     if to == "onnx":
         export_onnx(graph, parameters, inputs, out, name)
         return [Path(out)]
@@ -42,8 +50,12 @@ def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
     if web and weights not in ("", "inside", "beside") or to == "html" and weights == "beside":
         raise OperatorError(f"export: {to} has no such place for the weights; got {weights!r}; leave it out")
     blob = (out if to == "c" else out.with_name(name)).with_suffix(".bin").name
-    options = Options(name, "beside" if web else weights or "inside", blob, nan, dict(provenance or {}))
+    options = Options(name, "beside" if web else weights or "inside", blob, nan, dict(provenance or {}),
+                      precision=precision, max_batch=max_batch)
     made = c_source(graph, parameters, inputs, options)
+    if "loss" in made.options.provenance:
+        tell(f"parameters as {precision}: an output moves by {made.options.provenance['loss']} of its "
+             f"greatest at most, on made-up inputs")
     if to in TARGETS:
         return build(made, to, out, form)
     files = _c_files(made, out, header) if to == "c" else _web_files(made, to, out, weights, task, compiler)

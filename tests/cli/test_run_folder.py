@@ -85,6 +85,8 @@ def test_export_to_mxnets_files_and_from_them_to_c(trained, tmp_path):
     for model, more in ((str(trained[0]), []), (prefix, ["--input", "data=1,1,8,8"])):
         done = mxdl("export", model, "--to", "c", "-o", str(tmp_path / "net.c"), *more)
         assert done.returncode == 0 and "cc -O3" in done.stdout, done.stderr
+    done = mxdl("export", str(trained[0]), "--to", "c", "-o", str(tmp_path / "net.c"), "--precision", "int8")
+    assert done.returncode == 0 and "parameters as int8: an output moves by" in done.stdout, done.stderr
     assert mxdl("export", prefix, "--to", "c", "-o", "x.c").returncode == 2
     assert mxdl("export", prefix, "--to", "c", "-o", "x.c", "--input", "data=1,a").returncode == 2
 
