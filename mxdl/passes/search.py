@@ -15,6 +15,8 @@ from .segments import cuts_for, even_levels, keep_crossing, tree, two_levels
 _BINS = 2048
 #: nodes up to which changes are tried one by one, and of how many candidates
 _SMALL, _STARTS = 60, 3
+#: nodes from which on every count takes seconds, so that only a few are made
+_LONG = 20_000
 
 
 class Search:
@@ -24,6 +26,7 @@ class Search:
     def __init__(self, problem: Problem):
         self.problem = problem
         self.counts_activations = False
+        self._is_long = problem.num_nodes > _LONG
         self.num_evaluated = 0
         self._known: dict[Choice, Outcome] = {}
         self.everything = self.evaluate(Choice(bytes([1]) * problem.num_nodes))
@@ -47,8 +50,9 @@ class Search:
     def least(self, max_recompute: float, thorough: bool) -> Outcome:
         """The choice of least peak (then of least time) with at most `max_recompute` extra forward passes."""
         found, room = self._least_segmented(self._rooms(1.3))
-        for spread in (1.06, 1.015) if thorough else ():
-            near, near_room = self._least_segmented([int(room * spread ** i) for i in range(-6, 7)])
+        for spread in () if not thorough else (1.1,) if self._is_long else (1.06, 1.015):
+            reach = 3 if self._is_long else 6
+            near, near_room = self._least_segmented([int(room * spread ** i) for i in range(-reach, reach + 1)])
             if self.by_peak(near) < self.by_peak(found):
                 found, room = near, near_room
         if max_recompute > 1:
@@ -71,7 +75,7 @@ class Search:
         """Cuts in segments of those sizes; of a long plan, those that an estimate says are the best."""
         estimates: dict[tuple[int, ...], tuple[int, int]] = {}
         for room in rooms:
-            for shrinking in (True, False):
+            for shrinking in (True,) if self._is_long else (True, False):
                 cuts = cuts_for(self.facts, room, shrinking)
                 if cuts is not None and tuple(cuts) not in estimates:
                     estimates[tuple(cuts)] = self._estimate(cuts), room
@@ -104,7 +108,7 @@ class Search:
 
     def _count(self, most: int) -> int:
         """How many candidates of a kind to count exactly: fewer for a long plan."""
-        return max(2, min(most, 60_000 // max(self.problem.num_nodes, 1)))
+        return max(1 if self._is_long else 2, min(most, 60_000 // max(self.problem.num_nodes, 1)))
 
     # -- segments within segments -----------------------------------------------------------------------------
     def _nested(self, max_recompute: float) -> list[Outcome]:
@@ -169,7 +173,7 @@ class Search:
     def _filled(self, base: Outcome, limit: int) -> Outcome:
         """`base` with more kept, as long as its peak stays within `limit`: the most seconds a byte first."""
         best, allowed = base, limit
-        for _ in range(6 if self.problem.num_nodes <= 5000 else 3):
+        for _ in range(2 if self._is_long else 6):
             choice = self._fill(best, allowed)
             if choice == best.choice:
                 break
