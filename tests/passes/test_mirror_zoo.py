@@ -15,7 +15,7 @@ from mxdl.types import TensorType
 from tests.passes.plans import plain_plan
 
 MODELS = sorted(vision.MODELS)
-SIDES = {"inceptionv3": 139, "alexnet": 127, "vgg": 32, "squeezenet": 127, "densenet": 224}
+SIDES = {"inceptionv3": 299, "alexnet": 127, "vgg": 32, "squeezenet": 224, "densenet": 224}
 
 
 def side_of(name: str) -> int:
