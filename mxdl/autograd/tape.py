@@ -85,6 +85,8 @@ def backward(heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | No
     finally:
         state.training, state.recording = before
     _mark_used(tensors, retain_graph)
+    if not retain_graph:
+        _let_go(heads)
 
 
 def gradients(heads: Sequence[NDArray], variables: Sequence[NDArray], head_grads: Sequence[NDArray | None] | None,
@@ -117,12 +119,12 @@ def gradients(heads: Sequence[NDArray], variables: Sequence[NDArray], head_grads
 
 def _check_heads(tensors: Sequence[torch.Tensor]) -> None:
     for position, tensor in enumerate(tensors):
+        if getattr(tensor, "_differentiated", False):
+            raise _used_up()
         if not tensor.requires_grad:
             raise MXNetError(f"backward: head {position} was not computed from a variable while recording; got shape "
                              f"{tuple(tensor.shape)}; call attach_grad() on the variables and compute the head inside "
                              f"autograd.record()")
-        if getattr(tensor, "_differentiated", False):
-            raise _used_up()
 
 
 def _mark_used(tensors: Sequence[torch.Tensor], retain_graph: bool) -> None:
@@ -131,6 +133,15 @@ def _mark_used(tensors: Sequence[torch.Tensor], retain_graph: bool) -> None:
         for tensor in tensors:
             if tensor.grad_fn is not None:
                 tensor._differentiated = True
+
+
+def _let_go(heads: Sequence[NDArray]) -> None:
+    """Take the heads out of their used graph: losses that are kept then hold no nodes.  These are small, but where one
+    was made in the place of a freed large block, the block of the next step no longer fits there."""
+    for head in heads:
+        if head._data.grad_fn is not None:
+            head._data = head._data.detach()
+            head._data._differentiated = True  # type: ignore[attr-defined]
 
 
 def _head_gradients(tensors: Sequence[torch.Tensor], head_grads: Sequence[NDArray | None] | None) -> list:
