@@ -12,10 +12,12 @@ from ..graph import Value
 from ..ops.blocked import Convolve, Pool
 from .geometry import BLOCK, Geometry, Margin
 
-TILE = 4        # output pixels of a Winograd tile, a side
-POINTS = 36     # products of a Winograd tile
-SCRATCH_BYTES = 1 << 20   # of transformed tiles that should stay in a core's second-level cache
-FILTER_BYTES = 1 << 21    # transformed filters beyond this stream from memory, so that all tiles share one pass
+PLANES = 4      # input channels up to which a convolution reads planes
+CACHE_BYTES = 1 << 21       # a core's second-level cache, half of which transformed tiles should take
+#: of a core of some 200 GFLOP/s: what the cost model weighs work (FLOP) against memory (bytes) with
+FLOPS_PER_BYTE = 8          # parameters stream from memory at an eighth of what is computed in a second
+TRANSFORM_FLOPS = 20        # what writing and reading a transformed element costs
+NARROW = 64                 # pixels up to which an image is narrow
 
 
 class Pack(NamedTuple):
@@ -41,8 +43,8 @@ class Shapes(NamedTuple):
 
 class Layer(NamedTuple):
     """kernel: an INLINE function of kernels/*.c.in.   lanes: channels in a block of its input.   margin: what it reads
-    around the input.   packs: parameters, then bias.   scratch: floats.   images: of a batch.   tiles: of Winograd's,
-    transformed at a time."""
+    around the input.   packs: parameters, then bias.   scratch: floats.   images: of a batch.
+    tile, tiles: a Winograd tile's output pixels a side, and how many are transformed at a time."""
 
     kernel: str
     form: Convolve | Pool
@@ -53,6 +55,7 @@ class Layer(NamedTuple):
     packs: tuple[Pack, ...] = ()
     scratch: int = 0
     tiles: int = 0
+    tile: int = 0
 
     def arguments(self, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> str:
         """The call's arguments in the words of the layer's function; x, y and r point at first pixels."""
@@ -75,9 +78,10 @@ def convolution(form: Convolve, shapes: Shapes, images: int, weight: Value, bias
         whole = channels // form.groups % BLOCK == 0 and filters // form.groups % BLOCK == 0
         return Layer("conv_direct", form, shapes, images, margin=margin,
                      packs=packed(channels // form.groups, BLOCK)) if whole else None
-    if winograd and _winograd_pays(form, shapes):
-        return _winograd(form, shapes, images, weight, bias_pack)
-    lanes = 1 if channels <= TILE else BLOCK
+    tile = _winograd_tile(form, shapes) if winograd else 0
+    if tile:
+        return _winograd(form, shapes, images, weight, bias_pack, tile)
+    lanes = 1 if channels <= PLANES else BLOCK
     return Layer("conv_direct", form, shapes, images, lanes, margin, packed(channels, lanes))
 
 
@@ -97,30 +101,41 @@ def _reach(form: Convolve, shapes: Shapes) -> Margin:
     return Margin(*form.pad, max(bottom, 0), max(right, 0))
 
 
-def _winograd_pays(form: Convolve, shapes: Shapes) -> bool:
-    """Of 36 products instead of 144 for 16 pixels, transforms cost what some 10 channels do."""
-    fits = form.kernel == (3, 3) and form.stride == form.dilate == (1, 1)
-    return fits and min(shapes.channels, shapes.filters) >= BLOCK and shapes.out_height * shapes.out_width >= TILE
+def _winograd_tile(form: Convolve, shapes: Shapes) -> int:
+    """The side of the Winograd tile that the cost model prefers, 0 for the direct sum."""
+    least = min(shapes.channels, shapes.filters)
+    if form.kernel != (3, 3) or (form.stride, form.dilate) != ((1, 1), (1, 1)) or least < BLOCK:
+        return 0
+    costs = {tile: _winograd_cost(shapes, tile) for tile in (4, 2)}
+    products = 9 * shapes.channels * shapes.filters
+    costs[0] = 2 * products * shapes.out_height * shapes.out_width + 4 * products * FLOPS_PER_BYTE
+    return min(costs, key=lambda tile: costs[tile])
 
 
-def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Pack) -> Layer:
-    rows, columns = (-(-length // TILE) for length in shapes[4:])
-    margin = Margin(*form.pad, *(max(TILE * tiles + 2 - pad - length, 0) for tiles, pad, length in zip(
+def _winograd_cost(shapes: Shapes, tile: int) -> float:
+    points, pairs = (tile + 2) ** 2, shapes.channels * shapes.filters
+    tiles = math.ceil(shapes.out_height / tile) * math.ceil(shapes.out_width / tile)
+    return points * (pairs * (2 * tiles + 4 * FLOPS_PER_BYTE)
+                     + tiles * (shapes.channels + shapes.filters) * TRANSFORM_FLOPS)
+
+
+def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Pack, tile: int) -> Layer:
+    rows, columns = (math.ceil(length / tile) for length in shapes[4:])
+    margin = Margin(*form.pad, *(max(tile * count + 2 - pad - length, 0) for count, pad, length in zip(
         (rows, columns), form.pad, shapes[1:3], strict=True)))
-    deep, wide = _whole(shapes.channels), _whole(shapes.filters)
-    tiles = winograd_tiles(rows * columns, deep, wide)
-    pack = Pack("pack_winograd", weight, (shapes.filters, shapes.channels), POINTS * shapes.channels * wide)
-    return Layer("conv_winograd", form, shapes, images, margin=margin, packs=(pack, bias), tiles=tiles,
-                 scratch=POINTS * tiles * (deep + wide))
+    deep, wide, points = _whole(shapes.channels), _whole(shapes.filters), (tile + 2) ** 2
+    streams = points * 4 * deep * wide > CACHE_BYTES     # then every pass over the filters comes from memory
+    tiles = winograd_tiles(rows * columns, points * 4 * (deep + wide), CACHE_BYTES // (1 if streams else 2))
+    pack = Pack("pack_winograd", weight, (shapes.filters, shapes.channels, tile), points * shapes.channels * wide)
+    return Layer("conv_winograd", form, shapes, images, margin=margin, packs=(pack, bias), tile=tile, tiles=tiles,
+                 scratch=points * tiles * (deep + wide))
 
 
-def winograd_tiles(total: int, deep: int, wide: int) -> int:
-    """How many tiles are transformed at a time: as the cache holds, in runs of register tiles, evenly."""
-    fit = SCRATCH_BYTES // (POINTS * 4 * (deep + wide))
-    if POINTS * 4 * deep * wide > FILTER_BYTES:
-        fit *= 2
-    runs = math.ceil(total / max(fit, 7))
-    return min(total, math.ceil(math.ceil(total / runs) / 7) * 7)
+def winograd_tiles(total: int, tile_bytes: int, room_bytes: int) -> int:
+    """How many tiles are transformed at a time: as there is room, evenly, in whole register tiles of seven."""
+    runs = math.ceil(total / max(room_bytes // tile_bytes, 16))
+    each = math.ceil(total / runs)
+    return each if runs == 1 else math.ceil(each / 7) * 7
 
 
 def _side(side: Geometry | None) -> tuple:
@@ -137,16 +152,18 @@ def _conv_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | Non
         oh, ow = 1, oh * ow      # rows lie together: one long row
     buffers = (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side))
     windows = (oh, ow, kh, kw, *form.stride, *form.dilate, post)
+    vectors = "(TILE_V + 1) / 2" if 1 < oh and oh * ow <= NARROW else "TILE_V"
     if layer.kernel == "conv_depthwise":
         return (*buffers, shapes.channels, *windows)
-    return (*buffers, shapes.channels // form.groups, layer.lanes, shapes.filters // form.groups, *windows)
+    return (*buffers, shapes.channels // form.groups, layer.lanes, shapes.filters // form.groups, *windows, vectors)
 
 
 def _winograd_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:
     shift = (1 - layer.form.pad[0]) * x.row + (1 - layer.form.pad[1]) * x.lanes
     start = f"x + {shift}" if shift else "x"
     return (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side), "s", layer.shapes.channels,
-            layer.shapes.filters, layer.shapes.out_height, layer.shapes.out_width, layer.tiles, post)
+            layer.shapes.filters, layer.shapes.out_height, layer.shapes.out_width, layer.tile, layer.tiles,
+            post)
 
 
 def _pool_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:

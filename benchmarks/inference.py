@@ -1,0 +1,159 @@
+"""Inference of the model zoo's convolutional nets, batch 1, one thread: the exported C file against other runtimes.
+
+Claim: the file that plain `cc -O3` compiles takes the best instruction set and is faster than ONNX Runtime, with AVX2
+alone no slower.  Every peer runs the zoo's own net (resnet50_v1 strides in its 1x1 convolutions): mxdl exports it to C,
+torch runs it as torch layers, ONNX Runtime and OpenVINO what torch's exporter writes of these.  CPU time counts.
+    python benchmarks/inference.py [--case resnet18_v1 ...] [--peer mxdl-c ...] [--runs 5] [--json]
+"""
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import harness
+import numpy as np
+
+PEERS = ["mxdl-c", "mxdl-c-avx2", "onnxruntime", "openvino", "torch", "torch.compile", "mxnet"]
+CASES = ["resnet18_v1", "resnet50_v1", "mobilenetv2_1.0"]
+SHAPE = (1, 3, 224, 224)
+
+
+def example() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=SHAPE).astype("float32")
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def exported(case: str, flags: list[str], folder: Path):
+    """(the forward pass of the compiled file, facts about it)."""
+    import mxdl as mx
+    from mxdl.codegen import export_c_files
+    net = mx.gluon.model_zoo.vision.get_model(case)
+    net.initialize(mx.init.Xavier())
+    net.hybridize()
+    net(mx.nd.array(example()))
+    net.export(str(folder / "net"))
+    export_c_files(str(folder / "net"), 0, {"data": SHAPE}, folder / "net.c", "net", weights="beside")
+    started = time.perf_counter()
+    subprocess.run(["cc", "-O3", *flags, "-shared", "-fPIC", folder / "net.c", "-o", folder / "net.so", "-lm"],
+                   check=True)
+    facts = {"compile_s": time.perf_counter() - started, "source_kb": (folder / "net.c").stat().st_size / 1024,
+             "library_kb": (folder / "net.so").stat().st_size / 1024}
+    library = ctypes.CDLL(str(folder / "net.so"))
+    library.net_open.restype, library.net_isa.restype = ctypes.c_void_p, ctypes.c_char_p
+    before, started = peak_mb(), time.process_time()
+    model = ctypes.c_void_p(library.net_open(str(folder / "net.bin").encode(), None))
+    facts |= {"create_ms": 1e3 * (time.process_time() - started), "memory_mb": peak_mb() - before,
+              "isa": library.net_isa(model).decode()}
+    data = example()
+    if library.net_set_input(model, 0, data.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(data.size)):
+        raise RuntimeError(f"{case}: the exported model refuses its input")
+    return lambda: library.net_forward(model), lambda: facts
+
+
+def torch_net(case: str):
+    import inference_zoo_torch
+    import torch
+    torch.set_num_threads(1)
+    return inference_zoo_torch.NETS[case]().eval()
+
+
+def onnx_file(case: str, folder: Path) -> str:
+    import torch
+    path = str(folder / "net.onnx")
+    torch.onnx.export(torch_net(case), (torch.from_numpy(example()),), path, dynamo=False, input_names=["data"])
+    return path
+
+
+def onnxruntime_call(path: str):
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    feed = {"data": example()}
+    return lambda: session.run(None, feed)
+
+
+def openvino_call(path: str):
+    import openvino
+    core = openvino.Core()
+    core.set_property("CPU", {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"})
+    compiled, data = core.compile_model(path, "CPU"), example()
+    return lambda: compiled(data)
+
+
+def torch_call(case: str, is_compiled: bool):
+    import torch
+    net, data = torch_net(case), torch.from_numpy(example())
+    run = torch.compile(net) if is_compiled else net
+
+    def call():
+        with torch.inference_mode():
+            run(data)
+    return call
+
+
+def mxnet_call(case: str):
+    import mxnet as mx
+    from mxnet.gluon.model_zoo import vision
+    net, data = vision.get_model(case), mx.nd.array(example())
+    net.initialize(mx.init.Xavier())
+    net.hybridize(static_alloc=True, static_shape=True)
+    return lambda: net(data).wait_to_read()
+
+
+def prepare(peer: str, case: str):
+    folder = Path(tempfile.mkdtemp(prefix="mxdl-bench-"))
+    if peer.startswith("mxdl-c"):
+        return exported(case, ["-DNET_MAX_ISA=1"] if peer.endswith("avx2") else [], folder)
+    before = peak_mb()
+    if peer == "mxnet":
+        call = mxnet_call(case)
+    elif peer.startswith("torch"):
+        call = torch_call(case, peer == "torch.compile")
+    else:
+        path = onnx_file(case, folder)
+        before = peak_mb()
+        call = {"onnxruntime": onnxruntime_call, "openvino": openvino_call}[peer](path)
+    return call, lambda: {"memory_mb": peak_mb() - before}
+
+
+def main() -> None:
+    options = harness.arguments(__doc__, CASES, PEERS)
+    results = {case: harness.side_by_side(__file__, case, options.peer, options.runs) for case in options.case}
+    ratios: dict = {}
+    for case, found in results.items():
+        rows = []
+        base = found.get("onnxruntime", {}).get("cpu_ms")
+        for peer in options.peer:
+            result = found[peer]
+            if "cpu_ms" not in result:
+                rows.append([peer, "failed", "-", "-", "-", "-", "-", "-"])
+                continue
+            ratio = base / result["cpu_ms"] if base else None
+            if ratio is not None:
+                ratios.setdefault(case, {})[peer] = ratio
+            rows.append([peer, f"{result['ms']:.2f}", f"{result['cpu_ms']:.2f}", f"{ratio:.2f}" if ratio else "-",
+                         *(f"{result[key]:.0f}" if key in result else "-"
+                           for key in ("create_ms", "compile_s", "library_kb", "memory_mb"))])
+        header = ["peer", "wall ms", "CPU ms", "ONNX Runtime / it", "create ms", "compile s", "library kB", "memory MB"]
+        harness.table(f"{case}, batch 1, one pinned thread, median", header, rows)
+    if options.json:
+        print(json.dumps({"benchmark": "inference", "load": os.getloadavg(), "onnxruntime_over": ratios,
+                          "results": results}))
+
+
+if __name__ == "__main__":
+    served = harness.serving()
+    if served:
+        harness.serve(lambda: prepare(*served))
+    else:
+        main()
