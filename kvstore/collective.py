@@ -76,7 +76,7 @@ class Machine:
         """Writes the sum of each source over all workers into its targets.  All of one dtype, flat, contiguous."""
         pieces = cut(sources, targets, self._length(sources[0]))
         if len(pieces) == 1 and self.machines == 1 and pieces[0].length * sources[0].itemsize <= SMALL_BYTES:
-            self._allreduce_small(self._claim(1), pieces[0])
+            self._allreduce_small(self.claim(1), pieces[0])
         else:
             self._flow(pieces, self._publish, self._reduce, self._start_sum, self._await_sum)
 
@@ -100,10 +100,10 @@ class Machine:
 
     # -- the flow of blocks -----------------------------------------------------------------------------------
     def _flow(self, pieces: list[Piece], publish, reduce, exchange, settle) -> None:
-        first, (reduce_lag, collect_lag) = self._claim(len(pieces)), self._lags
+        first, (reduce_lag, collect_lag) = self.claim(len(pieces)), self._lags
         for step in range(len(pieces) + collect_lag):
             if step < len(pieces):
-                self._make_room(first + step)
+                self.make_room(first + step)
                 publish(first + step, pieces[step])
             if 0 <= (position := step - reduce_lag) < len(pieces):
                 if reduce is not None:
@@ -113,13 +113,13 @@ class Machine:
             if 0 <= (position := step - collect_lag) < len(pieces):
                 self._collect(first + position, pieces[position], settle)
 
-    def _claim(self, blocks: int) -> int:
+    def claim(self, blocks: int) -> int:
         """The number of the first of the next `blocks` blocks."""
         first = self._sent = self._next
         self._next += blocks
         return first
 
-    def _make_room(self, block: int) -> None:
+    def make_room(self, block: int) -> None:
         """Waits until the block that used this one's memory before is done with everywhere."""
         if block >= self.board.blocks:
             self.board.wait_all(DONE, block - self.board.blocks + 1)
@@ -127,43 +127,43 @@ class Machine:
     def _collect(self, block: int, piece: Piece, settle) -> None:
         if piece.is_wanted or self.leaders is not None:
             settle(block, piece)
-        _read(_values(self.board.result(block), piece), piece)
+        read(values_of(self.board.result(block), piece), piece)
         self.board.tell(DONE, block + 1)
 
     # -- sums on this machine ---------------------------------------------------------------------------------
     def _allreduce_small(self, block: int, piece: Piece) -> None:
         board = self.board
-        self._make_room(block)
-        torch.cat(piece.sources, out=_values(board.slot(board.rank, block), piece))
+        self.make_room(block)
+        torch.cat(piece.sources, out=values_of(board.slot(board.rank, block), piece))
         board.tell(POSTED, block + 1)
         board.wait_all(POSTED, block + 1)
-        slots = [_values(board.slot(rank, block), piece) for rank in range(board.size)]
+        slots = [values_of(board.slot(rank, block), piece) for rank in range(board.size)]
         total = _add(slots, torch.empty_like(slots[0]))
-        _read(total, piece)
+        read(total, piece)
         board.tell(DONE, block + 1)
 
     def _publish(self, block: int, piece: Piece) -> None:
         board = self.board
-        slot = _values(board.slot(board.rank, block), piece)
+        slot = values_of(board.slot(board.rank, block), piece)
         if len(piece.sources) > 1:
             torch.cat(piece.sources, out=slot)
         else:
-            start, end = self._slice(board.rank, piece)
+            start, end = self.slice_of(board.rank, piece)
             slot[:start].copy_(piece.sources[0][:start])
             slot[end:].copy_(piece.sources[0][end:])
         board.tell(POSTED, block + 1)
 
     def _reduce(self, block: int, piece: Piece) -> None:
         board = self.board
-        start, end = self._slice(board.rank, piece)
+        start, end = self.slice_of(board.rank, piece)
         board.wait_all(POSTED, block + 1)
-        parts = [_values(board.slot(rank, block), piece)[start:end] for rank in range(board.size)]
+        parts = [values_of(board.slot(rank, block), piece)[start:end] for rank in range(board.size)]
         if len(piece.sources) == 1:
             parts[board.rank] = piece.sources[0][start:end]
-        _add(parts, _values(board.result(block), piece)[start:end])
+        _add(parts, values_of(board.result(block), piece)[start:end])
         board.tell(REDUCED, block + 1)
 
-    def _slice(self, rank: int, piece: Piece) -> tuple[int, int]:
+    def slice_of(self, rank: int, piece: Piece) -> tuple[int, int]:
         """The elements of a piece that worker `rank` adds."""
         share = -(-piece.length // self.board.size)
         share = -(-share // ALIGN) * ALIGN
@@ -172,13 +172,13 @@ class Machine:
     # -- from one to all --------------------------------------------------------------------------------------
     def _offer(self, block: int, piece: Piece) -> None:
         if piece.owner == self.rank:
-            torch.cat(piece.sources, out=_values(self.board.result(block), piece))
+            torch.cat(piece.sources, out=values_of(self.board.result(block), piece))
             self.board.tell(REDUCED, block + 1)
 
     def announce(self, names: list[int]) -> None:
         """On the leader: hands names (64 bits each) to the workers of this machine."""
-        block = self._claim(1)
-        self._make_room(block)
+        block = self.claim(1)
+        self.make_room(block)
         told = self.board.result(block).view(torch.int64)
         told[0] = len(names)
         told[1:1 + len(names)] = torch.tensor(names)
@@ -187,7 +187,7 @@ class Machine:
 
     def hear(self) -> list[int]:
         """On the others: what the leader announces next."""
-        block = self._claim(1)
+        block = self.claim(1)
         self.board.wait(ARRIVED, block + 1, 0)
         told = self.board.result(block).view(torch.int64)
         names = told[1:1 + int(told[0])].tolist()
@@ -253,7 +253,7 @@ class Machine:
             self.board.tell(ARRIVED, exchange.end)
 
 
-def _values(block: Tensor, piece: Piece) -> Tensor:
+def values_of(block: Tensor, piece: Piece) -> Tensor:
     """The first elements of a block, as many and of the dtype as the piece has.  block: uint8[...]; out: T[length]"""
     return block.view(piece.sources[0].dtype)[:piece.length]
 
@@ -268,7 +268,7 @@ def _add(parts: list[Tensor], out: Tensor) -> Tensor:
     return out
 
 
-def _read(values: Tensor, piece: Piece) -> None:
+def read(values: Tensor, piece: Piece) -> None:
     """Copies consecutive stretches of `values` into the targets of a piece."""
     if len(piece.targets) == 1:
         for target in piece.targets[0]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from . import config
 from .collective import Machine, Place
+from .collective_coded import Coded
 from .collective_network import Leaders
+from .compression import Codec
 from .control_client import Control, Group
 from .errors import JobFailedError
 from .membership import DEAD
@@ -25,11 +27,13 @@ class Meeting:
         self.control = control
         self.group: Group = control.form()
         self.steps = -1
+        self._coded = 0
         self._name = f"sync/{self.group.generation}"      # every store forms a generation of its own
         self._store = SharedStore(control, self._name)
         places = self._places()
         place = places[self.group.ranks.index(control.job.rank)]
-        board = self._board(place, [at for at, other in enumerate(places) if other.machine == place.machine])
+        self._place, self._ranks = place, [at for at, other in enumerate(places) if other.machine == place.machine]
+        board = self._board("board", config.SHARED_BLOCK_BYTES)
         machines = 1 + max(other.machine for other in places)
         leaders = None
         if machines > 1 and place.worker == 0:
@@ -42,20 +46,29 @@ class Meeting:
         counts: defaultdict[str, itertools.count] = defaultdict(itertools.count)
         return [Place(hosts.index(one.host), next(counts[one.host])) for one in self.group.members]
 
-    def _board(self, place: Place, ranks: list[int]) -> Board:
-        """The machine's shared memory: its first worker makes it, the others open it, then its name goes."""
-        name, blocks, block_bytes = f"board/{place.machine}", config.shared_blocks(), config.SHARED_BLOCK_BYTES
-        if place.worker == 0:
-            board = Board(0, len(ranks), blocks, block_bytes)
-            self._store.set(name, str(board.path))
+    def _board(self, name: str, block_bytes: int, slots: int | None = None) -> Board:
+        """Shared memory of this machine: its first worker makes it, the others open it, then its file's name goes."""
+        key, size, blocks = f"{name}/{self._place.machine}", len(self._ranks), config.shared_blocks()
+        if self._place.worker == 0:
+            board = Board(0, size, blocks, block_bytes, slots=slots)
+            self._store.set(key, str(board.path))
         else:
-            path = Path(self._store.get(name).decode())
-            board = Board(place.worker, len(ranks), blocks, block_bytes, path)
-        self.control.barrier(f"{self._name}/board", strict=True)
-        if place.worker == 0:
+            path = Path(self._store.get(key).decode())
+            board = Board(self._place.worker, size, blocks, block_bytes, path, slots)
+        self.control.barrier(f"{self._name}/{name}", strict=True)
+        if self._place.worker == 0:
             board.forget_name()
-        board.ranks, board.check, board.last_step = ranks, self.look, lambda: self.steps
+        board.ranks, board.check, board.last_step = self._ranks, self.look, lambda: self.steps
         return board
+
+    def coded(self, codec: Codec) -> Coded:
+        """Compressed sums; every worker calls it."""
+        if self.machine.machines == 1:
+            return Coded(self.machine, codec, self.machine.board)
+        self._coded += 1
+        block_bytes = codec.payload_bytes(config.SHARED_BLOCK_BYTES // 4)
+        payloads = self._board(f"payloads {self._coded}", block_bytes, len(self.machine.places))
+        return Coded(self.machine, codec, payloads)
 
     def look(self) -> None:
         """Raises DeadWorkerError when a worker of the group is dead or was replaced."""

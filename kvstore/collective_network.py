@@ -61,6 +61,18 @@ class Leaders:
         options.rootRank = home
         return [self._started(self._group.broadcast, [values], options)]
 
+    def exchange(self, values: Tensor, lengths: list[int]) -> list[Tensor]:
+        """Everybody's bytes, in the order of machines.  values: uint8[lengths[place]]"""
+        sends = [values.numel() * (place != self.place) for place in range(self.machines)]
+        receives = [length * (place != self.place) for place, length in enumerate(lengths)]
+        incoming = values.new_empty(sum(receives))
+        self._count(sum(sends), sum(receives))
+        outgoing = values.repeat(self.machines - 1)
+        self.finish([self._started(self._group.alltoall_base, incoming, outgoing, receives, sends)])
+        parts = list(incoming.split(receives))
+        parts[self.place] = values
+        return parts
+
     def finish(self, works: list[Any]) -> None:
         """Waits for exchanges.  Raises DeadWorkerError and its like when they cannot be completed."""
         for work in works:

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import config
+from . import compression, config
 from .collective import Share
+from .collective_coded import Coded
 from .collective_group import Meeting
 from .collective_rows import sum_of_rows
 from .collective_schedule import Schedule, Task
 from .control_client import Control
+from .errors import KVStoreError
+from .files import write_atomically
 from .keys import Key, pairs
 from .local import LocalStore, _write
 from .membership import DEAD
@@ -69,6 +72,8 @@ class DistSyncStore(LocalStore):
         self._loads = [0] * self.num_workers
         self._pushes: dict[Key, int] = {}
         self._barriers = 0
+        self._coded: Coded | None = None
+        self._states: dict[tuple[Key, int], dict[str, Tensor]] = defaultdict(dict)
         atexit.register(self.close)
 
     @property
@@ -173,6 +178,12 @@ class DistSyncStore(LocalStore):
         super().set_optimizer(optimizer)
         self.barrier()
 
+    def set_gradient_compression(self, compression_params: dict) -> None:
+        """Sends dense float32 gradients in few bits (docs/compression.md); every worker calls it alike."""
+        codec = compression.create(compression_params)
+        self.barrier()
+        self._coded, self._residuals = self._meeting.coded(codec), {}
+
     # -- tasks ------------------------------------------------------------------------------------------------
     def _own(self, key: Key) -> None:
         """Gives the key an owner: the worker with the least to hold."""
@@ -206,12 +217,15 @@ class DistSyncStore(LocalStore):
     def _kind(self, value: Tensor) -> Kind:
         if value.is_sparse:
             return Kind.ROWS
+        if self._coded is not None and value.dtype is not torch.float32:
+            raise KVStoreError(f"push: gradient compression takes float32 gradients; got {value.dtype}")
         return Kind.SUM if self._updater is None else Kind.UPDATE
 
     def _sum_into(self, items: list[tuple[Key, Tensor, list[Tensor]]], priority: int) -> None:
         """Writes the sum over workers of each array into its targets, and waits."""
         tasks, late = [], []
         for name, one, targets in items:
+            self._kind(one)
             flat = [_flat(target) if target.is_contiguous() and target.dtype == one.dtype and not target.is_cuda
                     else torch.empty(one.numel(), dtype=one.dtype) for target in targets]
             late += [(target, array) for target, array in zip(targets, flat, strict=True)
@@ -255,15 +269,36 @@ class DistSyncStore(LocalStore):
         self._machine.spread([Share(0, values, [[] if self.rank == 0 else [value] for value in values])])
 
     def _run_sum(self, works: list[Work]) -> None:
-        self._machine.allreduce([work.source for work in works], [work.targets for work in works])
+        if self._coded is None:
+            self._machine.allreduce([work.source for work in works], [work.targets for work in works])
+        else:
+            self._sum_coded(self._coded, works, [work.targets for work in works])
         self._count(works)
+
+    def _sum_coded(self, coded: Coded, works: list[Work], targets: list[list[Tensor]]) -> None:
+        """Sums in few bits; what was left out waits in the key's residual."""
+        residuals = []
+        for work in works:
+            if work.key not in self._residuals:
+                self._residuals[work.key] = torch.zeros(self._values[work.key].numel())
+            residuals.append(self._residuals[work.key][work.start:work.start + work.source.numel()])
+        coded.allreduce([work.source for work in works], targets, residuals)
+        for work, arrays in zip(works, targets, strict=True):
+            for position, array in enumerate(arrays):
+                if position:
+                    array.copy_(arrays[0])
+                else:
+                    coded.codec.settle(array, self._states[work.key, work.start])
 
     def _run_update(self, works: list[Work]) -> None:
         mine = [work for work in works if self._owners[work.key] == self.rank]
         sums = {work.key: self._sum_of(work) for work in mine}
-        self._machine.reduce([Share(owner, [work.source for work in part],
-                                    [[sums[work.key]] if work.key in sums else [] for work in part])
-                              for owner, part in self._by_owner(works)])
+        if self._coded is None:
+            self._machine.reduce([Share(owner, [work.source for work in part],
+                                        [[sums[work.key]] if work.key in sums else [] for work in part])
+                                  for owner, part in self._by_owner(works)])
+        else:
+            self._sum_coded(self._coded, works, [[sums[work.key]] if work.key in sums else [] for work in works])
         keys = [work.key for work in mine]
         self._store([(key, [self._values[key]]) for key in keys],
                     [sums[key].view(self._values[key].shape) for key in keys])

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .errors import KVStoreError, StoreNotBuiltError
+from . import compression
+from .errors import KVStoreError
 from .files import write_atomically
 from .keys import Key, check_one_kind, pairs
 from .placement import Placement
@@ -32,6 +34,8 @@ class LocalStore(KVStore):
         self._kinds: dict[Key, type | None] = {}
         self._key_kind: type | None = None
         self._updater: Updater | None = None
+        self._codec: compression.Codec | None = None
+        self._residuals: dict[Any, Tensor] = {}
 
     @property
     def type(self) -> str:
@@ -114,8 +118,11 @@ class LocalStore(KVStore):
         self.set_updater(optimizer.make_updater())
 
     def set_gradient_compression(self, compression_params: dict) -> None:
-        raise StoreNotBuiltError(f"set_gradient_compression({compression_params!r}): gradient compression is not "
-                                 "built yet; leave compression_params out")
+        """Where several devices push, takes from each what fits few bits, and the rest the next time."""
+        if self._placement is None:
+            raise KVStoreError(f"set_gradient_compression: the store {self._name!r} does not compress; use 'device' or "
+                               "'dist_sync'")
+        self._codec, self._residuals = compression.create(compression_params), {}
 
     def barrier(self) -> None:
         """Nothing to wait for: one worker."""
@@ -156,12 +163,28 @@ class LocalStore(KVStore):
 
     def _reduce(self, call: list[tuple[Key, list[Tensor]]]) -> list[Tensor]:
         """The reduced value of each pair of `call`, in its order."""
+        if self._codec is not None:
+            call = [(name, self._compressed(self._codec, name, copies)) for name, copies in call]
         places = [self._home(name, copies) for name, copies in call]
         results: dict[int, Tensor] = {}
         for place in dict.fromkeys(places):
             here = [position for position, other in enumerate(places) if other == place]
             results.update(zip(here, reduce_many([call[position][1] for position in here], place), strict=True))
         return [results[position] for position in range(len(call))]
+
+    def _compressed(self, codec: compression.Codec, key: Key, copies: list[Tensor]) -> list[Tensor]:
+        """What gets through of each device's value."""
+        if len(copies) == 1 or copies[0].is_sparse:
+            return copies
+        through = []
+        for device, copy in enumerate(copies):
+            if copy.dtype is not torch.float32:
+                raise KVStoreError(f"push: gradient compression takes float32 gradients; got {copy.dtype}")
+            if (key, device) not in self._residuals:
+                self._residuals[key, device] = torch.zeros(copy.numel())
+            sent = compression.decoded(codec, copy.detach().reshape(-1).cpu(), self._residuals[key, device])
+            through.append(sent.view(copy.shape).to(copy.device))
+        return through
 
     def _store(self, call: list[tuple[Key, list[Tensor]]], reduced: list[Tensor]) -> None:
         """Runs the updater on the reduced values, or takes them in: the store never aliases a caller's array."""

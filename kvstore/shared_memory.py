@@ -42,18 +42,21 @@ class Board:
     """A file that `size` workers of a machine map; it loses its name when all have it, so none is left behind.
 
     rank: this worker's place on the machine, 0 to size - 1.   blocks: how many blocks each worker has, reused in turn.
-    block_bytes: of one block.   check: called now and then while waiting; raises when a worker elsewhere is dead.
+    block_bytes: of one block.   slots: how many publish (default: `size`).
+    check: called now and then while waiting; raises when a worker elsewhere is dead.
     """
 
-    def __init__(self, rank: int, size: int, blocks: int, block_bytes: int, path: Path | None = None):
+    def __init__(self, rank: int, size: int, blocks: int, block_bytes: int, path: Path | None = None,
+                 slots: int | None = None):
         self.rank, self.size, self.blocks, self.block_bytes = rank, size, blocks, block_bytes
         self.check: Callable[[], None] = lambda: None
         self.ranks = list(range(size))                   # global ranks by place, for messages
         self.last_step: Callable[[], int] = lambda: -1
+        self._slots = size if slots is None else slots
         header = COUNTERS * size * LINE
         self._log_start = header
         self._data_start = -(-(header + size * LOG_ENTRIES * ENTRY_BYTES) // 4096) * 4096
-        total = self._data_start + (size + 1) * blocks * block_bytes
+        total = self._data_start + (self._slots + 1) * blocks * block_bytes
         self.path = path or directory() / f"mxdl-{secrets.token_hex(16)}"
         self._file = _create(self.path, total) if path is None else os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         self._map = mmap.mmap(self._file, total)
@@ -70,7 +73,7 @@ class Board:
 
     def result(self, block: int, count: int = 1) -> Tensor:
         """The sums of `count` blocks that do not pass the memory's end.  out: uint8[count * block_bytes]"""
-        start = self._data_start + (self.size * self.blocks + block % self.blocks) * self.block_bytes
+        start = self._data_start + (self._slots * self.blocks + block % self.blocks) * self.block_bytes
         return self._bytes[start:start + count * self.block_bytes]
 
     # -- logs -------------------------------------------------------------------------------------------------
