@@ -9,7 +9,7 @@ import atexit
 import enum
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +23,6 @@ from .collective_rows import sum_of_rows
 from .collective_schedule import Schedule, Task
 from .control_client import Control
 from .errors import KVStoreError
-from .files import write_atomically
 from .keys import Key, pairs
 from .local import LocalStore, _write
 from .membership import DEAD
@@ -64,7 +63,9 @@ class DistSyncStore(LocalStore):
         self._control, self._slice_elements = control, slice_elements
         self._meeting = Meeting(control)
         self._machine = self._meeting.machine
+        self._bucket_bytes = config.bucket_bytes() if slice_elements is None else 4 * slice_elements
         self._schedule = Schedule(self._machine, self._run, config.bucket_bytes())
+        self._numbers: dict[tuple, int] = {}
         self._pending: dict[Key, list[Task]] = defaultdict(list)
         self._staged: dict[Key, Tensor] = {}
         self._sums: dict[Key, Tensor] = {}
@@ -212,7 +213,8 @@ class DistSyncStore(LocalStore):
             items = [(name, one if kind is Kind.ROWS else _flat(one),
                       [_flat(self._values[name])] if kind is Kind.SUM else []) for name, one in call]
             for task in self._submit(kind, items, priority):
-                self._pending[task.work.key].append(task)
+                for work in task.work:
+                    self._pending[work.key].append(task)
 
     def _kind(self, value: Tensor) -> Kind:
         if value.is_sparse:
@@ -236,22 +238,41 @@ class DistSyncStore(LocalStore):
             target.copy_(array.view(target.shape))
 
     def _submit(self, kind: Kind, items: list[tuple[Key, Tensor, list[Tensor]]], priority: int) -> list[Task]:
-        tasks = [task for name, source, targets in items for task in self._tasks(kind, name, source, targets, priority)]
+        tasks = [self._task(kind, works, priority) for works in self._bundles(kind, items)]
         self._schedule.submit(tasks)
         return tasks
 
-    def _tasks(self, kind: Kind, key: Key, source: Tensor, targets: list[Tensor], priority: int) -> list[Task]:
+    def _bundles(self, kind: Kind, items: list[tuple[Key, Tensor, list[Tensor]]]) -> Iterator[list[Work]]:
+        """What goes together: keys of one call, as many as fit a bucket; row-sparse ones by themselves."""
+        bundle: list[Work] = []
+        num_bytes, most = 0, 0 if kind is Kind.ROWS else self._bucket_bytes
+        for work in (work for item in items for work in self._slices(kind, *item)):
+            size = work.source.numel() * work.source.element_size()
+            if bundle and num_bytes + size > most:
+                yield bundle
+                bundle, num_bytes = [], 0
+            bundle.append(work)
+            num_bytes += size
+        if bundle:
+            yield bundle
+
+    def _slices(self, kind: Kind, key: Key, source: Tensor, targets: list[Tensor]) -> list[Work]:
         length = self._slice_elements
         if kind is not Kind.SUM or length is None or source.numel() <= length:
-            return [self._task(kind, key, source, targets, priority)]
-        starts = range(0, source.numel(), length)
-        return [self._task(kind, key, source[at:at + length], [one[at:at + length] for one in targets], priority, at)
-                for at in starts]
+            return [Work(kind, key, source, targets)]
+        return [Work(kind, key, source[at:at + length], [one[at:at + length] for one in targets], at)
+                for at in range(0, source.numel(), length)]
 
-    def _task(self, kind: Kind, key: Key, source: Tensor, targets: list[Tensor], priority: int, at: int = 0) -> Task:
-        form = f"{kind} {source.dtype} {tuple(source.shape)}"
-        return Task(_number(f"{type(key).__name__} {key} {at}"), _number(form), f"key {key!r}",
-                    source.numel() * source.element_size(), priority, Work(kind, key, source, targets, at))
+    def _task(self, kind: Kind, works: list[Work], priority: int) -> Task:
+        """The task of a bundle; it is the same one on every worker that puts the same keys together."""
+        keys = tuple((work.key, work.start) for work in works)
+        form = kind, tuple((work.source.dtype, work.source.shape) for work in works)
+        for told in keys, form:
+            if told not in self._numbers:
+                self._numbers[told] = _number(repr(told))
+        label = f"key {keys[0][0]!r}" + (f" and {len(keys) - 1} others" if len(keys) > 1 else "")
+        num_bytes = sum(work.source.numel() * work.source.element_size() for work in works)
+        return Task(self._numbers[keys], self._numbers[form], label, num_bytes, priority, works)
 
     def _wait_for(self, tasks: list[Task]) -> None:
         self._schedule.wait(tasks)
@@ -259,8 +280,8 @@ class DistSyncStore(LocalStore):
     # -- in the store's thread --------------------------------------------------------------------------------
     def _run(self, tasks: list[Task]) -> None:
         groups: dict[tuple, list[Work]] = defaultdict(list)
-        for task in tasks:
-            groups[task.work.kind, task.work.source.dtype].append(task.work)
+        for work in (work for task in tasks for work in task.work):
+            groups[work.kind, work.source.dtype].append(work)
         for (kind, _), works in groups.items():
             self._RUN[kind](self, works)
 

@@ -1,4 +1,4 @@
-"""Gradient compression: the wire formats bit by bit, what is fed back, votes against brute force, stores that use it."""
+"""Gradient compression: wire formats bit by bit, what is fed back, votes against brute force, stores that use it."""
 import json
 import subprocess
 

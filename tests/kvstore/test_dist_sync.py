@@ -164,7 +164,7 @@ def test_urgent_slices_pass_large_arrays():
 
         def watched(tasks):
             if store.rank == 0:
-                order.extend(task.work.key for task in tasks)
+                order.extend(work.key for task in tasks for work in task.work)
                 time.sleep(0.002)
             run_tasks(tasks)
         store._schedule._run = watched

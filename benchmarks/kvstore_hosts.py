@@ -1,0 +1,52 @@
+"""Pretended machines: network namespaces joined by two virtual interfaces, whose rate `tc` limits.  Needs root."""
+from __future__ import annotations
+
+import subprocess
+from contextlib import contextmanager
+
+
+class Host:
+    """Where commands run.  namespace: "" is this machine itself."""
+
+    def __init__(self, number: int, namespace: str = "", address: str = "127.0.0.1", interface: str = "lo"):
+        self.number, self.namespace, self.address, self.interface = number, namespace, address, interface
+
+    def command(self, arguments: list[str]) -> list[str]:
+        return ["ip", "netns", "exec", self.namespace, *arguments] if self.namespace else arguments
+
+    def sent_bytes(self) -> int:
+        """Bytes that left through the interface, headers included."""
+        path = f"/sys/class/net/{self.interface}/statistics/tx_bytes"
+        return int(subprocess.run(self.command(["cat", path]), capture_output=True, text=True, check=True).stdout)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+@contextmanager
+def two_hosts(rate: str = "1gbit"):
+    """Two namespaces with one link of `rate` each way.
+
+    Raises PermissionError where this user may not make namespaces or shape links.
+    """
+    hosts = [Host(number, f"mxdl-bench-{number}", f"10.77.0.{number + 1}", f"mxdlb{number}") for number in range(2)]
+    try:
+        try:
+            for host in hosts:
+                _ip("netns", "add", host.namespace)
+            _ip("link", "add", hosts[0].interface, "netns", hosts[0].namespace, "type", "veth", "peer", "name",
+                hosts[1].interface, "netns", hosts[1].namespace)
+            for host in hosts:
+                _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", host.interface)
+                _ip("-n", host.namespace, "link", "set", host.interface, "up")
+                _ip("-n", host.namespace, "link", "set", "lo", "up")
+                subprocess.run(host.command(["tc", "qdisc", "add", "dev", host.interface, "root", "tbf", "rate", rate,
+                                             "burst", "256kb", "latency", "100ms"]), check=True, capture_output=True)
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            raise PermissionError(f"two hosts: no namespaces or no shaped links here: "
+                                  f"{getattr(error, 'stderr', None) or error}") from error
+        yield hosts
+    finally:
+        for host in hosts:
+            subprocess.run(["ip", "netns", "del", host.namespace], capture_output=True)
