@@ -28,7 +28,7 @@ CASES = {"resnet50": resnet50(), "array": [25_000_000], "small": [256] * 200}
 
 
 def mxdl(sizes):
-    """`pushpull` of all keys in one call."""
+    """`allreduce` of all keys in one call, as Trainer and Module do."""
     import torch
 
     import mxdl as mx
@@ -42,7 +42,7 @@ def mxdl(sizes):
         for grad in grads:
             grad.fill_(store.rank + 1)
 
-    return fill, lambda: store.pushpull(keys, grads), store.barrier, lambda: [grad[0].item() for grad in grads]
+    return fill, lambda: store.allreduce(keys, grads), store.barrier, lambda: [grad[0].item() for grad in grads]
 
 
 def mxnet(sizes):

@@ -35,22 +35,20 @@ def cut(sources: list[Tensor], targets: list[list[Tensor]], length: int, owner: 
 
     sources: T[n] each, contiguous.   targets: for each source the arrays, T[n], that its result goes to.
     """
-    pieces = [Piece(owner)]
+    pieces = [piece := Piece(owner)]
     for position, source in enumerate(sources):
         start, end = 0, source.numel()
         while start < end:
-            if pieces[-1].length == length:
-                pieces.append(Piece(owner))
-            piece = pieces[-1]
+            if piece.length == length:
+                pieces.append(piece := Piece(owner))
             take = min(end - start, length - piece.length)
-            piece.sources.append(_part(source, start, take))
-            piece.targets.append([_part(target, start, take) for target in targets[position]])
+            whole = take == end
+            piece.sources.append(source if whole else source.narrow(0, start, take))
+            piece.targets.append(targets[position] if whole else
+                                 [target.narrow(0, start, take) for target in targets[position]])
             if residuals is not None:
-                piece.residuals.append(_part(residuals[position], start, take))
+                piece.residuals.append(residuals[position].narrow(0, start, take))
             piece.length += take
             start += take
     return pieces if pieces[0].length else []
 
-
-def _part(array: Tensor, start: int, length: int) -> Tensor:
-    return array if length == array.numel() else array.narrow(0, start, length)

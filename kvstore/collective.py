@@ -98,6 +98,13 @@ class Machine:
     def _length(self, values: Tensor) -> int:
         return self.board.block_bytes // values.itemsize
 
+    def close(self) -> None:
+        """Lets the others know that this worker is gone."""
+        self.board.close()
+        if self.leaders is not None:
+            self.leaders.close()
+            self.leaders = None
+
     # -- the flow of blocks -----------------------------------------------------------------------------------
     def _flow(self, pieces: list[Piece], publish, reduce, exchange, settle) -> None:
         first, (reduce_lag, collect_lag) = self.claim(len(pieces)), self._lags

@@ -48,7 +48,8 @@ class Meeting:
 
     def _board(self, name: str, block_bytes: int, slots: int | None = None) -> Board:
         """Shared memory of this machine: its first worker makes it, the others open it, then its file's name goes."""
-        key, size, blocks = f"{name}/{self._place.machine}", len(self._ranks), config.shared_blocks()
+        key, size = f"{name}/{self._place.machine}", len(self._ranks)
+        blocks = config.shared_blocks() * (1 if size == len(self.group.members) else 2)    # a network takes longer
         if self._place.worker == 0:
             board = Board(0, size, blocks, block_bytes, slots=slots)
             self._store.set(key, str(board.path))

@@ -87,6 +87,10 @@ class Leaders:
         self.finish([self._started(self._group.allgather, [everybody], [numbers])])
         return everybody
 
+    def close(self) -> None:
+        """Closes the connections: who still waits for this leader gets an error."""
+        del self._group      # the only reference; the group has no call that closes it
+
     def _started(self, exchange: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return exchange(*arguments)

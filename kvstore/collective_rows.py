@@ -15,16 +15,19 @@ def sum_of_rows(machine: Machine, value: Tensor) -> Tensor:
     """
     value = value.cpu().coalesce()
     ids, rows = value.indices()[0].contiguous(), value.values().contiguous()
-    counts = _counts(machine, len(ids))
-    every_id = [ids if rank == machine.rank else torch.empty(count, dtype=torch.int64)
-                for rank, count in enumerate(counts)]
-    every_row = [rows if rank == machine.rank else rows.new_empty((count, *rows.shape[1:]))
-                 for rank, count in enumerate(counts)]
-    for arrays in every_id, every_row:
-        machine.spread([_share(machine, rank, array.view(-1)) for rank, array in enumerate(arrays)])
+    every_id, every_row = gathered(machine, ids), gathered(machine, rows)
     return add_rows([torch.sparse_coo_tensor(some_ids[None], some_rows, value.shape, is_coalesced=True,
                                              check_invariants=False)
                      for some_ids, some_rows in zip(every_id, every_row, strict=True)])
+
+
+def gathered(machine: Machine, values: Tensor) -> list[Tensor]:
+    """Every worker's array, in the order of ranks.  values: T[n, *S], n may differ; out: T[n of the worker, *S] each"""
+    counts = _counts(machine, len(values))
+    arrays = [values if rank == machine.rank else values.new_empty((count, *values.shape[1:]))
+              for rank, count in enumerate(counts)]
+    machine.spread([_share(machine, rank, array.view(-1)) for rank, array in enumerate(arrays)])
+    return arrays
 
 
 def _counts(machine: Machine, count: int) -> list[int]:

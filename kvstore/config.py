@@ -60,7 +60,9 @@ SHARED_BLOCK_BYTES = 1 << 20
 
 
 def shared_blocks() -> int:
-    """MXDL_SHARED_MIB: MiB of shared memory for each worker of a machine (and once more for the sums).  Default: 8"""
+    """MXDL_SHARED_MIB: MiB of shared memory for each worker of a machine (and once more for the sums); twice as much
+    where there are several machines.  Default: 8
+    """
     blocks = _positive("MXDL_SHARED_MIB", 8)
     if blocks % 4:
         raise ValueError(f"MXDL_SHARED_MIB: needs a multiple of 4; got {blocks}")
@@ -68,7 +70,7 @@ def shared_blocks() -> int:
 
 
 def bucket_bytes() -> int:
-    """MXDL_BUCKET_MIB: MiB of gradients that go between workers in one round.  Default: 16"""
+    """MXDL_BUCKET_MIB: MiB of gradients that are one task; a round takes up to four.  Default: 16"""
     return _positive("MXDL_BUCKET_MIB", 16) << 20
 
 

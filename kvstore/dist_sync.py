@@ -11,6 +11,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,10 +20,11 @@ from . import compression, config
 from .collective import Share
 from .collective_coded import Coded
 from .collective_group import Meeting
-from .collective_rows import sum_of_rows
+from .collective_rows import gathered, sum_of_rows
 from .collective_schedule import Schedule, Task
 from .control_client import Control
 from .errors import KVStoreError
+from .files import write_atomically
 from .keys import Key, pairs
 from .local import LocalStore, _write
 from .membership import DEAD
@@ -38,9 +40,10 @@ class Kind(enum.Enum):
     UPDATE = "update"       # the owner gets the sum, everybody the new weight
     ROWS = "rows"           # row-sparse: everybody gets the sum
     BARRIER = "barrier"
+    BYTES = "bytes"         # everybody gets everybody's bytes
 
 
-@dataclass
+@dataclass(slots=True)
 class Work:
     """A task's arrays, flat.  source: T[n] (row-sparse: as pushed).   targets: T[n] each.   start: of a slice."""
 
@@ -64,7 +67,8 @@ class DistSyncStore(LocalStore):
         self._meeting = Meeting(control)
         self._machine = self._meeting.machine
         self._bucket_bytes = config.bucket_bytes() if slice_elements is None else 4 * slice_elements
-        self._schedule = Schedule(self._machine, self._run, config.bucket_bytes())
+        round_bytes = 4 * config.bucket_bytes() if slice_elements is None else config.bucket_bytes() // 4
+        self._schedule = Schedule(self._machine, self._run, round_bytes)
         self._numbers: dict[tuple, int] = {}
         self._pending: dict[Key, list[Task]] = defaultdict(list)
         self._staged: dict[Key, Tensor] = {}
@@ -72,7 +76,7 @@ class DistSyncStore(LocalStore):
         self._owners: dict[Key, int] = {}
         self._loads = [0] * self.num_workers
         self._pushes: dict[Key, int] = {}
-        self._barriers = 0
+        self._barriers = self._gathered = 0
         self._coded: Coded | None = None
         self._states: dict[tuple[Key, int], dict[str, Tensor]] = defaultdict(dict)
         atexit.register(self.close)
@@ -168,9 +172,11 @@ class DistSyncStore(LocalStore):
         Leaving at once would cut off those who still read the last sums, or the control server that worker 0 runs.
         """
         atexit.unregister(self.close)
-        if self._schedule.close():
-            self._meeting.part()
-        self._machine.board.close()
+        try:
+            if self._schedule.close():
+                self._meeting.part()
+        finally:
+            self._machine.close()
 
     # -- optimizer --------------------------------------------------------------------------------------------
     def set_optimizer(self, optimizer) -> None:
@@ -178,6 +184,38 @@ class DistSyncStore(LocalStore):
         self.wait()
         super().set_optimizer(optimizer)
         self.barrier()
+
+    def save_optimizer_states(self, fname, dump_optimizer: bool = False) -> None:
+        """Writes the states of all keys, gathered from their owners, as one process would; every worker calls it.
+
+        Worker 0 writes the file.
+        """
+        owner = self._states_owner("save_optimizer_states")
+        self.wait()
+        parts = self._gather(owner.get_states(dump_optimizer))
+        if self.rank == 0:
+            write_atomically(fname, owner.merge_states(parts))
+        self.barrier()
+
+    def load_optimizer_states(self, fname) -> None:
+        """Reads what `save_optimizer_states` wrote, here or in one process; each worker keeps the keys that it owns."""
+        owner = self._states_owner("load_optimizer_states")
+        self.wait()
+        owner.set_states(Path(fname).read_bytes())
+        for key, worker in self._owners.items():
+            if worker != self.rank:
+                owner.states.pop(key, None)
+        self.barrier()
+
+    def _gather(self, mine: bytes) -> list[bytes]:
+        """Every worker's bytes, in the order of ranks."""
+        self._gathered += 1
+        values = torch.frombuffer(bytearray(mine or b"\0"), dtype=torch.uint8)
+        work = Work(Kind.BYTES, f"bytes {self._gathered}", values, [])
+        task = Task(_number(str(work.key)), 0, str(work.key), 0, 0, [work])
+        self._schedule.submit([task])
+        self._wait_for([task])
+        return [bytes(part.numpy()) for part in work.targets]
 
     def set_gradient_compression(self, compression_params: dict) -> None:
         """Sends dense float32 gradients in few bits (docs/compression.md); every worker calls it alike."""
@@ -228,10 +266,13 @@ class DistSyncStore(LocalStore):
         tasks, late = [], []
         for name, one, targets in items:
             self._kind(one)
-            flat = [_flat(target) if target.is_contiguous() and target.dtype == one.dtype and not target.is_cuda
-                    else torch.empty(one.numel(), dtype=one.dtype) for target in targets]
-            late += [(target, array) for target, array in zip(targets, flat, strict=True)
-                     if array.data_ptr() != target.data_ptr()]
+            flat = []
+            for target in targets:
+                if target.dtype == one.dtype and not target.is_cuda and target.is_contiguous():
+                    flat.append(_flat(target))
+                else:
+                    flat.append(torch.empty(one.numel(), dtype=one.dtype))
+                    late.append((target, flat[-1]))
             tasks.append((name, _flat(one), flat))
         self._wait_for(self._submit(Kind.SUM, tasks, priority))
         for target, array in late:
@@ -244,11 +285,17 @@ class DistSyncStore(LocalStore):
 
     def _bundles(self, kind: Kind, items: list[tuple[Key, Tensor, list[Tensor]]]) -> Iterator[list[Work]]:
         """What goes together: keys of one call, as many as fit a bucket; row-sparse ones by themselves."""
+        if kind is Kind.ROWS:
+            yield from ([Work(kind, *item)] for item in items)
+            return
+        works = [Work(kind, *item) for item in items]
+        if self._slice_elements is not None and kind is Kind.SUM:
+            works = [part for work in works for part in self._slices(work, self._slice_elements)]
         bundle: list[Work] = []
-        num_bytes, most = 0, 0 if kind is Kind.ROWS else self._bucket_bytes
-        for work in (work for item in items for work in self._slices(kind, *item)):
-            size = work.source.numel() * work.source.element_size()
-            if bundle and num_bytes + size > most:
+        num_bytes = 0
+        for work in works:
+            size = work.source.nbytes
+            if bundle and num_bytes + size > self._bucket_bytes:
                 yield bundle
                 bundle, num_bytes = [], 0
             bundle.append(work)
@@ -256,10 +303,10 @@ class DistSyncStore(LocalStore):
         if bundle:
             yield bundle
 
-    def _slices(self, kind: Kind, key: Key, source: Tensor, targets: list[Tensor]) -> list[Work]:
-        length = self._slice_elements
-        if kind is not Kind.SUM or length is None or source.numel() <= length:
-            return [Work(kind, key, source, targets)]
+    def _slices(self, work: Work, length: int) -> list[Work]:
+        kind, key, source, targets = work.kind, work.key, work.source, work.targets
+        if source.numel() <= length:
+            return [work]
         return [Work(kind, key, source[at:at + length], [one[at:at + length] for one in targets], at)
                 for at in range(0, source.numel(), length)]
 
@@ -271,7 +318,7 @@ class DistSyncStore(LocalStore):
             if told not in self._numbers:
                 self._numbers[told] = _number(repr(told))
         label = f"key {keys[0][0]!r}" + (f" and {len(keys) - 1} others" if len(keys) > 1 else "")
-        num_bytes = sum(work.source.numel() * work.source.element_size() for work in works)
+        num_bytes = 0 if kind is Kind.ROWS else sum(work.source.nbytes for work in works)
         return Task(self._numbers[keys], self._numbers[form], label, num_bytes, priority, works)
 
     def _wait_for(self, tasks: list[Task]) -> None:
@@ -354,8 +401,12 @@ class DistSyncStore(LocalStore):
     def _run_barrier(self, works: list[Work]) -> None:
         """All workers have come: the round itself was the meeting."""
 
-    _RUN = {Kind.INIT: _run_init, Kind.SUM: _run_sum, Kind.UPDATE: _run_update, Kind.ROWS: _run_rows,
-            Kind.BARRIER: _run_barrier}
+    def _run_bytes(self, works: list[Work]) -> None:
+        for work in works:
+            work.targets[:] = gathered(self._machine, work.source)
+
+    _RUN = {Kind.BYTES: _run_bytes, Kind.INIT: _run_init, Kind.SUM: _run_sum, Kind.UPDATE: _run_update,
+            Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
 
     def _count(self, works: list[Work]) -> None:
         """Counts complete steps: a step is complete when every key that takes part in training was pushed in it."""
@@ -366,7 +417,9 @@ class DistSyncStore(LocalStore):
 
 def _flat(value: Tensor) -> Tensor:
     """T[*S] as T[n] on the CPU, sharing memory where it lies so already."""
-    return value.detach().reshape(-1).cpu()
+    if value.is_cuda:
+        value = value.cpu()
+    return value if value.dim() == 1 and value.is_contiguous() else value.reshape(-1)
 
 
 def _number(text: str) -> int:

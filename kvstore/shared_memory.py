@@ -63,7 +63,7 @@ class Board:
         self._numbers = memoryview(self._map)[:header].cast("q")
         self._bytes = torch.frombuffer(self._map, dtype=torch.uint8)
         self._fences = threading.Lock(), threading.Lock()
-        _hold(self._file, rank)
+        _lock(self._file, fcntl.F_WRLCK, rank)
 
     # -- data -------------------------------------------------------------------------------------------------
     def slot(self, rank: int, block: int) -> Tensor:
@@ -150,6 +150,7 @@ class Board:
     def close(self) -> None:
         """Lets go of the lock that says that this worker lives.  The memory stays mapped as long as it is used."""
         if self._file >= 0:
+            _lock(self._file, fcntl.F_UNLCK, self.rank)      # the map holds the file open
             os.close(self._file)
             self._file = -1
 
@@ -166,9 +167,9 @@ def _create(path: Path, num_bytes: int) -> int:
     return handle
 
 
-def _hold(handle: int, rank: int) -> None:
-    """Locks byte `rank`: the kernel lets go of it when the process ends, however it ends."""
-    fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, rank, 1, 0))
+def _lock(handle: int, kind: int, rank: int) -> None:
+    """Locks or unlocks byte `rank`: the kernel lets go of it when the process ends, however it ends."""
+    fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack(FLOCK, kind, os.SEEK_SET, rank, 1, 0))
 
 
 def _is_held(handle: int, rank: int) -> bool:

@@ -55,6 +55,29 @@ def load(content: bytes, optimizer: Optimizer) -> dict:
     return states
 
 
+def merge(parts: list[bytes]) -> bytes:
+    """One file of what several processes dumped, each of which updated some of the parameters.
+
+    Attributes are the first one's; each parameter's count of updates is the one of the process that updated it.
+    """
+    found = [torch.load(io.BytesIO(part), map_location="cpu", weights_only=True) for part in parts]
+    whole = found[0]
+    for part in found[1:]:
+        whole["states"].update(part["states"])
+        if "attributes" in whole:
+            _merge_counts(whole["attributes"], part["attributes"])
+    stream = io.BytesIO()
+    torch.save(whole, stream)
+    return stream.getvalue()
+
+
+def _merge_counts(into: dict[str, Any], other: dict[str, Any]) -> None:
+    into["num_update"] = max(into["num_update"], other["num_update"])
+    for device, counts in other["_all_index_update_counts"].items():
+        known = into["_all_index_update_counts"].setdefault(device, {})
+        known.update({index: max(count, known.get(index, 0)) for index, count in counts.items()})
+
+
 def _set_attributes(target: Any, attributes: dict[str, Any]) -> None:
     vars(target).update(attributes)
     if isinstance(target, Optimizer):

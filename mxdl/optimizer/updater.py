@@ -62,6 +62,11 @@ class Updater:
         """The states (and, if asked, the optimizer's counts and settings) as bytes that hold no code."""
         return state_files.dump(self.states, self.optimizer if dump_optimizer else None)
 
+    @staticmethod
+    def merge_states(parts: list[bytes]) -> bytes:
+        """One `get_states` of those of several workers, each of which updated some of the parameters."""
+        return state_files.merge(parts)
+
     def set_states(self, states: bytes | Mapping) -> None:
         """Takes what `get_states` gave; the optimizer's counts and settings too, where they are in it.
 

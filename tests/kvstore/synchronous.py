@@ -25,7 +25,7 @@ def job(hosts, **options):
         server.close()
 
 
-def run(hosts, work, name="dist_sync", on_device=False, **options):
+def run(hosts, work, name="dist_sync", on_device=False, timeout=10, **options):
     """`work(store)` in a worker for each name in `hosts`; what they return, in the order of ranks."""
     def worker(control):
         store = DistSyncStore(name, control, on_device=on_device, **options)
@@ -33,8 +33,9 @@ def run(hosts, work, name="dist_sync", on_device=False, **options):
             return work(store)
         finally:
             store.close()
+            control.close()     # as the end of a process would
 
-    with job(hosts) as controls, ThreadPoolExecutor(len(hosts)) as pool:
+    with job(hosts, timeout=timeout) as controls, ThreadPoolExecutor(len(hosts)) as pool:
         futures = [pool.submit(worker, control) for control in controls]
         done, late = wait(futures, 60, FIRST_EXCEPTION)
         for future in done:

@@ -285,6 +285,25 @@ def test_a_dead_worker_is_named_with_the_last_complete_step(hosts):
         assert ranks == [1] and last_step == 1 and seconds < 8
 
 
+@pytest.mark.parametrize("hosts", [["a", "a"], ["a", "b"]], ids="".join)
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_worker_that_leaves_early_is_missed_not_waited_for(hosts, failing):
+    told = {}
+
+    def work(store):
+        store.init("x", torch.zeros(3))
+        if store.rank == failing:
+            raise RuntimeError("this worker's script fails")
+        with pytest.raises(JobFailedError) as caught:
+            store.push("x", torch.ones(3))
+            store.pull("x", torch.zeros(3))
+        told[store.rank] = str(caught.value)
+
+    with pytest.raises(RuntimeError, match="script fails"):
+        run(hosts, work, timeout=2)
+    assert f"worker {failing} is" in told[1 - failing]
+
+
 def test_shared_memory_has_no_name_left(tmp_path, monkeypatch):
     monkeypatch.setattr("mxdl.kvstore.shared_memory.directory", lambda: tmp_path)
     def work(store):
