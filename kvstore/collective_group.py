@@ -12,7 +12,7 @@ from .collective_coded import Coded
 from .collective_network import Leaders
 from .compression import Codec
 from .control_client import Control, Group
-from .errors import JobFailedError
+from .errors import DeadWorkerError, JobFailedError
 from .membership import DEAD
 from .rendezvous import SharedStore
 from .shared_memory import Board
@@ -80,8 +80,13 @@ class Meeting:
                 raise self.explain(ConnectionError(f"worker {one.rank} is {now.state}"))
 
     def explain(self, cause: BaseException) -> BaseException:
-        """The error to raise after `cause`: who died, once that is known."""
-        return self.control.explain(cause, self.group)
+        """The error to raise after `cause`: who died, once that is known; not who left because of it."""
+        error = self.control.explain(cause, self.group)
+        if isinstance(error, DeadWorkerError):
+            members = {rank: self.control.member("worker", rank) for rank in error.ranks}
+            dead = [rank for rank, one in members.items() if one is not None and one.state == DEAD]
+            return DeadWorkerError(dead or error.ranks, error.last_step, error.reason)
+        return error
 
     def part(self) -> None:
         """Waits until all living workers come here, at most the time after which a silent worker is dead."""

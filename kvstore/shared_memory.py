@@ -128,12 +128,12 @@ class Board:
         """Raises DeadWorkerError when worker `rank`, for which this one waits, is gone; what `check` raises; or
         JobFailedError when a worker stopped with an error.
         """
+        for other in range(self.size):      # first: who stopped knows why, and may have ended since
+            if stopped := self.told(STOPPED, other):
+                raise self._stopped(other, stopped)
         if rank != self.rank and not _is_held(self._file, rank):
             raise DeadWorkerError([self.ranks[rank]], self.last_step(), "its process ended")
         self.check()
-        for other in range(self.size):
-            if stopped := self.told(STOPPED, other):
-                raise self._stopped(other, stopped)
 
     def _stopped(self, rank: int, code: int) -> JobFailedError:
         """The error for a worker that stopped: by an error of its own (1), or because worker code - 2 is dead."""
