@@ -160,7 +160,7 @@ def test_urgent_slices_pass_large_arrays():
     order = []
 
     def work(store):
-        run_tasks = store._run
+        run_tasks = store._rounds.run
 
         def watched(tasks):
             if store.rank == 0:
@@ -185,7 +185,7 @@ def test_every_key_has_an_owner_and_owners_hold_alike():
     def work(store):
         keys = list(range(40))
         store.init(keys, [torch.zeros(100 + key) for key in keys])
-        return store._owners, store._loads
+        return store._rounds.owners, store._rounds.loads
 
     (owners, loads), *others = run(["a", "a", "a"], work)
     assert all(other == (owners, loads) for other in others)

@@ -1,0 +1,134 @@
+"""What the thread of a `dist_sync` store does: carries out rounds of tasks, the same ones on every worker."""
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .collective import Share
+from .collective_coded import Coded
+from .collective_group import Meeting
+from .collective_rows import gathered, sum_of_rows
+from .collective_schedule import Task
+from .dist_sync_tasks import Kind, Work, flat
+from .keys import Key
+
+
+class Rounds:
+    """Sums and updates of keys.
+
+    values: the store's, by key.   apply: gives reduced values to the store's updater, or makes them its values.
+    owners: of every key the worker that updates it.   loads: bytes that each worker owns.   coded: compressed sums.
+    """
+
+    def __init__(self, meeting: Meeting, rank: int, values: dict[Key, Tensor], apply: Callable[[list, list], None]):
+        self._meeting, self.machine, self.rank = meeting, meeting.machine, rank
+        self.values, self._apply = values, apply
+        self.owners: dict[Key, int] = {}
+        self.loads = [0] * len(self.machine.places)
+        self.coded: Coded | None = None
+        self._residuals: dict[Key, Tensor] = {}
+        self._states: dict[tuple[Key, int], dict[str, Tensor]] = defaultdict(dict)
+        self._sums: dict[Key, Tensor] = {}
+        self._pushes: dict[Key, int] = {}
+
+    def own(self, key: Key) -> None:
+        """Gives the key an owner: the worker with the least to hold."""
+        owner = min(range(len(self.loads)), key=lambda rank: self.loads[rank])
+        self.owners[key] = owner
+        self.loads[owner] += self.values[key].numel() * self.values[key].element_size()
+
+    def compress(self, coded: Coded) -> None:
+        self.coded, self._residuals, self._states = coded, {}, defaultdict(dict)
+
+    def run(self, tasks: list[Task]) -> None:
+        """Carries out the tasks of a round."""
+        groups: dict[tuple, list[Work]] = defaultdict(list)
+        for work in (work for task in tasks for work in task.work):
+            groups[work.kind, work.source.dtype].append(work)
+        for (kind, _), works in groups.items():
+            self._RUN[kind](self, works)
+
+    def _run_init(self, works: list[Work]) -> None:
+        values = [work.source for work in works]
+        self.machine.spread([Share(0, values, [[] if self.rank == 0 else [value] for value in values])])
+
+    def _run_sum(self, works: list[Work]) -> None:
+        if self.coded is None:
+            self.machine.allreduce([work.source for work in works], [work.targets for work in works])
+        else:
+            self._sum_coded(self.coded, works, [work.targets for work in works])
+        self._count(works)
+
+    def _sum_coded(self, coded: Coded, works: list[Work], targets: list[list[Tensor]]) -> None:
+        """Sums in few bits; what was left out waits in the key's residual."""
+        residuals = []
+        for work in works:
+            if work.key not in self._residuals:
+                self._residuals[work.key] = torch.zeros(self.values[work.key].numel())
+            residuals.append(self._residuals[work.key][work.start:work.start + work.source.numel()])
+        coded.allreduce([work.source for work in works], targets, residuals)
+        for work, arrays in zip(works, targets, strict=True):
+            for position, array in enumerate(arrays):
+                if position:
+                    array.copy_(arrays[0])
+                else:
+                    coded.codec.settle(array, self._states[work.key, work.start])
+
+    def _run_update(self, works: list[Work]) -> None:
+        mine = [work for work in works if self.owners[work.key] == self.rank]
+        sums = {work.key: self._sum_of(work) for work in mine}
+        if self.coded is None:
+            self.machine.reduce([Share(owner, [work.source for work in part],
+                                        [[sums[work.key]] if work.key in sums else [] for work in part])
+                                  for owner, part in self._by_owner(works)])
+        else:
+            self._sum_coded(self.coded, works, [[sums[work.key]] if work.key in sums else [] for work in works])
+        keys = [work.key for work in mine]
+        self._apply([(key, [self.values[key]]) for key in keys],
+                    [sums[key].view(self.values[key].shape) for key in keys])
+        weights = {work.key: flat(self.values[work.key]) for work in works}
+        for dtype in dict.fromkeys(weight.dtype for weight in weights.values()):
+            self.machine.spread([self._share(owner, [weights[work.key] for work in part])
+                                  for owner, part in self._by_owner(works) if weights[part[0].key].dtype == dtype])
+        self._count(works)
+
+    def _share(self, owner: int, weights: list[Tensor]) -> Share:
+        return Share(owner, weights, [[] if owner == self.rank else [weight] for weight in weights])
+
+    def _by_owner(self, works: list[Work]) -> list[tuple[int, list[Work]]]:
+        """Works by owner and dtype of the weight, owners in order."""
+        groups: dict[tuple, list[Work]] = defaultdict(list)
+        for work in works:
+            groups[self.owners[work.key], self.values[work.key].dtype].append(work)
+        return [(owner, part) for (owner, _), part in sorted(groups.items(), key=lambda group: group[0][0])]
+
+    def _sum_of(self, work: Work) -> Tensor:
+        """An array for the sum of a key that this worker owns."""
+        if work.key not in self._sums or self._sums[work.key].dtype != work.source.dtype:
+            self._sums[work.key] = torch.empty_like(work.source)
+        return self._sums[work.key]
+
+    def _run_rows(self, works: list[Work]) -> None:
+        for work in works:
+            total = sum_of_rows(self.machine, work.source)
+            self._apply([(work.key, [self.values[work.key]])], [total])
+        self._count(works)
+
+    def _run_barrier(self, works: list[Work]) -> None:
+        """All workers have come: the round itself was the meeting."""
+
+    def _run_bytes(self, works: list[Work]) -> None:
+        for work in works:
+            work.targets[:] = gathered(self.machine, work.source)
+
+    _RUN = {Kind.BYTES: _run_bytes, Kind.INIT: _run_init, Kind.SUM: _run_sum, Kind.UPDATE: _run_update,
+            Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
+
+    def _count(self, works: list[Work]) -> None:
+        """Counts complete steps: a step is complete when every key that takes part in training was pushed in it."""
+        for key in (work.key for work in works if not work.start):
+            self._pushes[key] = self._pushes.get(key, 0) + 1
+        self._meeting.completed(min(self._pushes.values()) - 1)

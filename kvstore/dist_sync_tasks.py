@@ -1,0 +1,100 @@
+"""What the workers of `dist_sync` do together, as tasks of their schedule."""
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .collective_schedule import Task
+from .keys import Key
+
+Item = tuple[Key, Tensor, list[Tensor]]      # key, source, targets
+
+
+class Kind(enum.Enum):
+    """What workers do together with a key."""
+
+    INIT = "init"
+    SUM = "sum"             # everybody gets the sum
+    UPDATE = "update"       # the owner gets the sum, everybody the new weight
+    ROWS = "rows"           # row-sparse: everybody gets the sum
+    BARRIER = "barrier"
+    BYTES = "bytes"         # everybody gets everybody's bytes
+
+
+@dataclass(slots=True)
+class Work:
+    """A task's arrays, flat.  source: T[n] (row-sparse: as pushed).   targets: T[n] each.   start: of a slice."""
+
+    kind: Kind
+    key: Key
+    source: Tensor
+    targets: list[Tensor]
+    start: int = 0
+
+
+class Bundles:
+    """Makes tasks: keys of one call go together, up to `bucket_bytes`.
+
+    slice_elements: larger arrays are cut into slices of so many; None: none is cut.
+    """
+
+    def __init__(self, bucket_bytes: int, slice_elements: int | None):
+        self._bucket_bytes, self._slice_elements = bucket_bytes, slice_elements
+        self._numbers: dict[tuple, int] = {}
+
+    def tasks(self, kind: Kind, items: list[Item], priority: int) -> list[Task]:
+        return [self._task(kind, works, priority) for works in self._bundles(kind, items)]
+
+    def _bundles(self, kind: Kind, items: list[Item]) -> Iterator[list[Work]]:
+        """What goes together: keys of one call, as many as fit a bucket; row-sparse ones by themselves."""
+        if kind is Kind.ROWS:
+            yield from ([Work(kind, *item)] for item in items)
+            return
+        works = [Work(kind, *item) for item in items]
+        if self._slice_elements is not None and kind is Kind.SUM:
+            works = [part for work in works for part in self._slices(work, self._slice_elements)]
+        bundle: list[Work] = []
+        num_bytes = 0
+        for work in works:
+            size = work.source.nbytes
+            if bundle and num_bytes + size > self._bucket_bytes:
+                yield bundle
+                bundle, num_bytes = [], 0
+            bundle.append(work)
+            num_bytes += size
+        if bundle:
+            yield bundle
+
+    def _slices(self, work: Work, length: int) -> list[Work]:
+        kind, key, source, targets = work.kind, work.key, work.source, work.targets
+        if source.numel() <= length:
+            return [work]
+        return [Work(kind, key, source[at:at + length], [one[at:at + length] for one in targets], at)
+                for at in range(0, source.numel(), length)]
+
+    def _task(self, kind: Kind, works: list[Work], priority: int) -> Task:
+        """The task of a bundle; it is the same one on every worker that puts the same keys together."""
+        keys = tuple((work.key, work.start) for work in works)
+        form = kind, () if kind is Kind.BYTES else tuple((work.source.dtype, work.source.shape) for work in works)
+        for told in keys, form:
+            if told not in self._numbers:
+                self._numbers[told] = number(repr(told))
+        label = f"key {keys[0][0]!r}" + (f" and {len(keys) - 1} others" if len(keys) > 1 else "")
+        num_bytes = 0 if kind is Kind.ROWS else sum(work.source.nbytes for work in works)
+        return Task(self._numbers[keys], self._numbers[form], label, num_bytes, priority, works)
+
+
+def flat(value: Tensor) -> Tensor:
+    """T[*S] as T[n] on the CPU, sharing memory where it lies so already."""
+    if value.is_cuda:
+        value = value.cpu()
+    return value if value.dim() == 1 and value.is_contiguous() else value.reshape(-1)
+
+
+def number(text: str) -> int:
+    """64 bits that stand for `text` on every worker."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
