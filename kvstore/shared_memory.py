@@ -26,7 +26,7 @@ COUNTERS = 6
 POSTED, REDUCED, ARRIVED, DONE, LOGGED, STOPPED = range(COUNTERS)
 LOG_ENTRIES = 4096
 ENTRY_BYTES = 16
-SPINS = 200                  # looks at a counter before a waiting worker begins to sleep
+SPINS = 100                  # looks at a counter before a waiting worker begins to sleep
 SLEEP_S, LONGEST_SLEEP_S = 20e-6, 1e-3
 LOOK_S = 0.05                # how often a waiting worker looks whether the others live
 FLOCK = "hhqqi"              # struct flock: type, whence, start, len, pid
@@ -107,9 +107,8 @@ class Board:
         for look in range(SPINS):
             if numbers[at] >= value:
                 return
-            os.sched_yield()           # to other processes
             if look % 8 == 7:
-                time.sleep(0)          # to this process's other threads
+                time.sleep(0)      # this process's other threads; sched_yield would wait for all other processes
         sleep_s, next_look = SLEEP_S, time.monotonic() + LOOK_S
         while numbers[at] < value:
             time.sleep(sleep_s)
