@@ -13,7 +13,7 @@ from .collective_network import Leaders
 from .compression import Codec
 from .control_client import Control, Group
 from .errors import DeadWorkerError, JobFailedError
-from .membership import DEAD
+from .membership import ALIVE, DEAD
 from .rendezvous import SharedStore
 from .shared_memory import Board
 
@@ -72,11 +72,11 @@ class Meeting:
         return Coded(self.machine, codec, payloads)
 
     def look(self) -> None:
-        """Raises DeadWorkerError when a worker of the group is dead or was replaced."""
+        """Raises DeadWorkerError when a worker of the group is dead, was replaced or left before the others."""
         self.control.check()
         for one in self.group.members:
             now = self.control.member("worker", one.rank)
-            if now is not None and (now.session != one.session or now.state == DEAD):
+            if now is not None and (now.session != one.session or now.state != ALIVE):
                 raise self.explain(ConnectionError(f"worker {one.rank} is {now.state}"))
 
     def explain(self, cause: BaseException) -> BaseException:
