@@ -86,5 +86,7 @@ def arena(net: Graph, known: dict[str, TensorType]) -> str:
     parameters = {n.name: torch.ones(known[n.name].shape, dtype=TORCH_DTYPES[known[n.name].dtype])
                   for n in net.inputs if n.name != "data"}
     plan = export_plan(net, parameters, {"data": known["data"]})
-    placed = [f"{value!r}: {offset} {plan.types[value].num_bytes}" for value, offset in plan.offsets.items()]
+    shape = plan.layout.geometry
+    placed = [f"{one.value!r} {one.form}: {offset} {(shape.get(one) or plan.types[one.value]).num_bytes}"
+              for one, offset in plan.offsets.items()]
     return "\n".join([*placed, f"total {plan.arena_bytes}"]) + "\n"
