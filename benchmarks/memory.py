@@ -38,6 +38,7 @@ def gluon_step(name, case, how):
     mirror = {"mirror": how if how == "sqrt" else float(how)} if how and name == "mxdl" else {}
     net.hybridize(static_alloc=True, static_shape=True, **mirror)
     x = mx.nd.random.uniform(shape=memory_nets.SHAPES[case])
+    resident = status("VmRSS")
 
     def step():
         with mx.autograd.record():
@@ -45,7 +46,8 @@ def gluon_step(name, case, how):
         y.backward()
         mx.nd.waitall()
     step()
-    return step, sum(4 * p.data().size for p in net.collect_params().values() if p.grad_req != "null")
+    gradient_bytes = sum(4 * p.data().size for p in net.collect_params().values() if p.grad_req != "null")
+    return step, gradient_bytes, resident + 2 * gradient_bytes if name == "mxnet" else None
 
 
 def torch_step(case, how):
@@ -61,15 +63,16 @@ def torch_step(case, how):
         net.zero_grad(set_to_none=True)
         forward(x).sum().backward()
     step()
-    return step, sum(p.nbytes for p in net.parameters())
+    return step, sum(p.nbytes for p in net.parameters()), None
 
 
 def one(peer, case, runs):
     """In a process of its own: what a step takes."""
     name, _, how = peer.partition(":")
-    step, gradient_bytes = torch_step(case, how) if name == "torch" else gluon_step(name, case, how)
+    step, gradient_bytes, begin = torch_step(case, how) if name == "torch" else gluon_step(name, case, how)
     step()
-    before = status("VmRSS")
+    # MXNet's pool keeps what was freed: its growth counts from before its first step, less parameters and gradients
+    before = begin or status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")   # VmHWM starts anew
     seconds = []
     for _ in range(runs):
