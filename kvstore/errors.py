@@ -25,14 +25,14 @@ class DeadWorkerError(JobFailedError):
     """A worker died, was stopped or was cut off while others needed it.
 
     ranks: the dead workers.   last_step: the last step that every worker completed, -1 where none was told.
-    Fix: start the job again from its checkpoint, or run it with elastic=True or `dist_async`, which go on.
+    Fix: start the job again from its checkpoint (`mxdl launch` does), or run it with `dist_async`, which goes on.
     """
 
     def __init__(self, ranks: list[int], last_step: int = -1, reason: str = ""):
         who = f"worker {ranks[0]} is" if len(ranks) == 1 else f"workers {', '.join(map(str, ranks))} are"
         step = f"the last complete step is {last_step}" if last_step >= 0 else "no step was complete"
         super().__init__(f"{who} dead{f' ({reason})' if reason else ''}; {step}; start the job again from its last "
-                         f"checkpoint, or use elastic=True or dist_async, which go on without the dead")
+                         f"checkpoint, or use dist_async, which goes on without the dead")
         self.ranks, self.last_step, self.reason = ranks, last_step, reason
 
 

@@ -79,7 +79,8 @@ def make_net(task: Task, train: Train, devices: list, weights: Path | None = Non
         net.initialize(task.initializer(), ctx=devices)
     net(*example_inputs(task, devices[0]))  # the shapes of all parameters are known from here on
     if train.hybridize:
-        net.hybridize(static_alloc=train.static, static_shape=train.static, mirror=train.mirror)
+        net.hybridize(static_alloc=train.static, static_shape=train.static, mirror=train.mirror,
+                      max_recompute=train.max_recompute)
     return net
 
 

@@ -11,6 +11,8 @@ from .check import Form, NonNegative, Positive, Range
 SECTIONS = ("task", "model", "data", "optimizer", "schedule")
 
 Device = Annotated[str, Form(r"auto|(cpu|gpu)(\(\d+\))?", "auto, cpu or gpu(0)")]
+Size = Annotated[str, Form(r"\d+(\.\d+)? ?([KMGT]i?)?B", "4GB or 512MiB")]
+Share = Annotated[float, Range(at_least=0.001, below=1)]
 
 
 def key(default, meaning: str):
@@ -32,8 +34,11 @@ class Train:
     devices: list[Device] = key(("auto",), "cpu, gpu(0), ...; auto is the first GPU where there is one, otherwise cpu")
     threads: Annotated[int, Range(at_least=0)] = key(0, "CPU threads; 0 leaves the number to OMP_NUM_THREADS")
     hybridize: bool = key(True, "trace the net into a graph and run that")
-    mirror: bool | Literal["sqrt"] = key(
-        False, "memory mirroring: true recomputes cheap operators in the backward pass, sqrt whole segments")
+    mirror: bool | Literal["sqrt", "min"] | Share | Size = key(
+        False, "memory mirroring: true recomputes cheap operators in the backward pass, sqrt whole segments, min keeps "
+               "the least; 4GB is what the step may take, 0.5 what is left of the activations")
+    max_recompute: Annotated[float, Range(at_least=1)] = key(
+        1.0, "extra forward passes that memory mirroring may run; 2 or more: segments within segments")
     static: bool = key(True, "keep the buffers of the hybridized net between calls (static_alloc, static_shape)")
     kvstore: Literal["auto", "local", "device", "dist_sync", "dist_device_sync", "dist_async"] = key(
         "auto", "where gradients are summed and weights updated; auto uses one only for several devices; dist_* are "

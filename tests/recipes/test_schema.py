@@ -92,6 +92,9 @@ def test_typed_overrides():
     recipe = lenet("train.mirror=true", "summary=007", "optimizer.learning_rate=1e-3", "model.channels=[4, 8]").recipe
     assert recipe.train.mirror is True and recipe.summary == "007"
     assert recipe.optimizer.options["learning_rate"] == 0.001 and recipe.model.options["channels"] == (4, 8)
+    for text, mode in [("4GB", "4GB"), ("512MiB", "512MiB"), ("0.5", 0.5), ("min", "min"), ("true", True)]:
+        assert lenet(f"train.mirror={text}").recipe.train.mirror == mode
+    assert lenet("train.max_recompute=2").recipe.train.max_recompute == 2
     assert lenet("train.mirror=sqrt", "train.devices=[gpu(1)]").recipe.train.devices == ("gpu(1)",)
     with pytest.raises(RecipeError, match="must be a list of texts, such as auto, cpu or gpu"):
         lenet("train.devices=[tpu]")
@@ -144,13 +147,13 @@ def test_names_of_recipes():
 
 @pytest.mark.parametrize("value, annotation, expected", [
     (3, float, 3.0), ("1e-3", float, 1e-3), (True, bool, True), ([1, 2], list[int], (1, 2)),
-    (None, float | None, None)])
+    (None, float | None, None), ("ab", list[str], ("ab",)), ("c,js", list[str], ("c", "js"))])
 def test_conversions(value, annotation, expected):
     assert convert(value, annotation) == expected
 
 
 @pytest.mark.parametrize("value, annotation", [
-    (True, int), (1, bool), (1.5, int), ("x", float), (float("nan"), float), (3, str), ("ab", list[str])])
+    (True, int), (1, bool), (1.5, int), ("x", float), (float("nan"), float), (3, str), ({"a": 1}, list[str])])
 def test_refused_conversions(value, annotation):
     with pytest.raises(ValueError, match="must be"):
         convert(value, annotation)
@@ -197,7 +200,7 @@ def test_broken_files_of_ones_own(tmp_path, content, message):
 
 @settings(max_examples=60, deadline=None)
 @given(summary=st.text(max_size=40), rate=st.floats(0, 1e6), channels=st.lists(st.integers(-5, 2**40), max_size=4),
-       epochs=st.integers(1, 10**9), mirror=st.sampled_from([True, False, "sqrt"]))
+       epochs=st.integers(1, 10**9), mirror=st.sampled_from([True, False, "sqrt", "min", "1.5GB", 0.25]))
 def test_any_resolved_recipe_reads_back_the_same(summary, rate, channels, epochs, mirror):
     first = lenet(f"summary={json.dumps(summary)}", f"optimizer.learning_rate={rate!r}", f"model.channels={channels}",
                   f"train.epochs={epochs}", f"train.mirror={json.dumps(mirror)}")
