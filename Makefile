@@ -46,7 +46,7 @@ golden: .venv/.dev
 	.venv/bin/python -m tests.golden
 
 bench: .venv/.dev
-	for b in eager_overhead train_step first_call graph_passes; do .venv/bin/python benchmarks/$$b.py || exit 1; done
+	for b in eager_overhead train_step first_call graph_passes inference inference_sequence memory kvstore kvstore_scaling; do .venv/bin/python benchmarks/$$b.py || exit 1; done
 
 .venv/.torch: constraints.txt
 	@test -n "$(PYTHON)" || { echo "mxdl needs Python 3.11 or later with the venv module; none found. Name one: make PYTHON=/path/to/python"; exit 1; }

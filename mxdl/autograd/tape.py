@@ -141,7 +141,7 @@ def _let_go(heads: Sequence[NDArray]) -> None:
     for head in heads:
         if head._data.grad_fn is not None:
             head._data = head._data.detach()
-            head._data._differentiated = True  # type: ignore[attr-defined]
+            head._data._differentiated = True
 
 
 def _head_gradients(tensors: Sequence[torch.Tensor], head_grads: Sequence[NDArray | None] | None) -> list:
