@@ -150,3 +150,12 @@ def arguments(about: str, cases: list, peers: list, default_cases: list | None =
 def serving() -> tuple | None:
     """(peer, case) when this process was started by `Worker`, else None."""
     return tuple(sys.argv[2:4]) if sys.argv[1:2] == ["--serve"] else None
+
+
+def run(main, prepare) -> None:
+    """What a benchmark's script does: serve one (peer, case) where `Worker` started it, else compare them all."""
+    served = serving()
+    if served:
+        serve(lambda: prepare(*served))
+    else:
+        main()

@@ -125,8 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    served = harness.serving()
-    if served:
-        harness.serve(lambda: prepare(*served))
-    else:
-        main()
+    harness.run(main, prepare)

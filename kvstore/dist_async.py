@@ -27,7 +27,7 @@ from .errors import JobFailedError, KVStoreError, StoreNotBuiltError
 from .files import write_atomically
 from .frames import HEADER, Kind, pack, take, unpack_fields, unpack_header
 from .job import UNKNOWN, Job
-from .keys import Key, check_one_kind, pairs
+from .keys import Key, check_one_kind, pairs, with_row_ids
 from .membership import ALIVE
 from .reduction import reduce_many
 from .rendezvous import connect
@@ -171,14 +171,10 @@ class AsyncStore(KVStore):
         """Rows `row_ids` of the values into `out`: row-sparse, or dense (its other rows become 0)."""
         targets = self._known("row_sparse_pull", key, out)
         wanted = pairs("row_sparse_pull", key, row_ids)
-        for (name, copies), (_, ids) in zip(targets, wanted, strict=True):
-            if len(ids) not in (1, len(copies)):
-                raise KVStoreError(f"row_sparse_pull: key {name!r} has {len(copies)} outputs and {len(ids)} row_ids; "
-                                   f"give one row_ids, or one for each output")
-            for position, copy in enumerate(copies):
-                one = as_tensor("row_sparse_pull", name, ids[position if len(ids) > 1 else 0])
-                found = self._pull_rows(name, one.detach().to(CPU, torch.int64).flatten().unique())
-                copy.copy_(found if copy.is_sparse else found.to_dense())
+        for name, copy, ids in with_row_ids(targets, wanted):
+            one = as_tensor("row_sparse_pull", name, ids)
+            found = self._pull_rows(name, one.detach().to(CPU, torch.int64).flatten().unique())
+            copy.copy_(found if copy.is_sparse else found.to_dense())
 
     def set_updater(self, updater: Updater | None) -> None:
         raise KVStoreError("set_updater: the servers run the optimizer, and a function cannot travel; use "

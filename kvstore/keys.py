@@ -37,6 +37,19 @@ def check_one_kind(where: str, kind: type | None, keys: Sequence[Key]) -> type |
     return kind
 
 
+def with_row_ids(targets, wanted):
+    """(key, output, row ids) for each output of a row_sparse_pull: its own row ids, or the one that its key was given.
+
+    targets, wanted: the pairs of the outputs and of the row ids.
+    """
+    for (key, copies), (_, ids) in zip(targets, wanted, strict=True):
+        if len(ids) not in (1, len(copies)):
+            raise KVStoreError(f"row_sparse_pull: key {key!r} has {len(copies)} outputs and {len(ids)} row_ids; "
+                               "give one row_ids, or one for each output")
+        for position, copy in enumerate(copies):
+            yield key, copy, ids[position if len(ids) > 1 else 0]
+
+
 def _checked(where: str, key) -> Key:
     if isinstance(key, bool) or not isinstance(key, (int, str)):
         raise KVStoreError(f"{where}: a key is an int or a str; got {type(key).__name__} {key!r}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from . import compression
 from .errors import KVStoreError
 from .files import write_atomically
-from .keys import Key, check_one_kind, pairs
+from .keys import Key, check_one_kind, pairs, with_row_ids
 from .placement import Placement
 from .reduction import reduce_many, rows
 from .store import KVStore, Updater, builder
@@ -102,13 +102,9 @@ class LocalStore(KVStore):
         """Rows `row_ids` of the value into `out`: row-sparse, or dense (its other rows become 0)."""
         targets = self._known("row_sparse_pull", key, out)
         wanted = pairs("row_sparse_pull", key, row_ids)
-        for (name, copies), (_, ids) in zip(targets, wanted, strict=True):
-            if len(ids) not in (1, len(copies)):
-                raise KVStoreError(f"row_sparse_pull: key {name!r} has {len(copies)} outputs and {len(ids)} row_ids; "
-                                   "give one row_ids, or one for each output")
-            for position, copy in enumerate(copies):
-                part = rows(self._values[name], ids[position if len(ids) > 1 else 0])
-                _write(part if copy.is_sparse else part.to_dense(), [copy])
+        for name, copy, ids in with_row_ids(targets, wanted):
+            part = rows(self._values[name], ids)
+            _write(part if copy.is_sparse else part.to_dense(), [copy])
 
     def set_updater(self, updater: Updater | None) -> None:
         self._updater = updater

@@ -19,6 +19,7 @@ import torch
 
 from ..autograd.hand_over import Receive
 from ..errors import MXNetError, NotBuiltError
+from .hand_over import hand_over_all
 from .program import Program
 
 #: plain runs of a signature before it is captured: libraries set themselves up, and addresses show which inputs stay
@@ -95,11 +96,7 @@ class CapturedProgram:
     def run_handing_over(self, tensors: list[torch.Tensor], seeds: Sequence[int],
                          receivers: Mapping[int, Receive], points: Sequence[tuple[int, int]]) -> list:
         """As `Program.run_handing_over`, but all at the end: a replay gives its outputs together."""
-        results: list = self.run(tensors, seeds)
-        for number, receive in receivers.items():
-            receive(results[number])
-            results[number] = None
-        return results
+        return hand_over_all(self.run(tensors, seeds), receivers)
 
     def _is_warm(self, signature: tuple, addresses: list[int]) -> bool:
         """Whether enough plain runs were made; else this one counts."""

@@ -1,9 +1,10 @@
 """When a program may hand over a gradient to somebody who then overwrites the variable that it belongs to."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..autograd.hand_over import Receive
 from ..graph import Value
 
 
@@ -32,3 +33,12 @@ def memory_of(value: Value) -> Value:
             (value.node.op.traits.view or value.node.op.traits.identity is not None):
         value = value.node.inputs[0]
     return value
+
+
+def hand_over_all(results: list, receivers: Mapping[int, Receive]) -> list:
+    """Give the outputs numbered in `receivers` to them, for programs that give their outputs together; returns the
+    outputs, None for those handed over."""
+    for number, receive in receivers.items():
+        receive(results[number])
+        results[number] = None
+    return results

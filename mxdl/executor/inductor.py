@@ -8,6 +8,7 @@ import torch
 from ..autograd.hand_over import Receive
 from ..errors import NotBuiltError
 from ..graph import Value
+from .hand_over import hand_over_all
 from .program import Program
 
 
@@ -37,8 +38,4 @@ class CompiledProgram:
     def run_handing_over(self, tensors: list[torch.Tensor], seeds: Sequence[int],
                          receivers: Mapping[int, Receive], points: Sequence[tuple[int, int]]) -> list:
         """As `Program.run_handing_over`, but all at the end: compiled code gives its outputs together."""
-        results: list = self.run(tensors, seeds)
-        for number, receive in receivers.items():
-            receive(results[number])
-            results[number] = None
-        return results
+        return hand_over_all(self.run(tensors, seeds), receivers)
