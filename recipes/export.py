@@ -1,5 +1,4 @@
 """From a trained net to files that run elsewhere: MXNet's pair of files, one C file, a page, a library, a program."""
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def files_to(to: str, prefix: str, shapes: dict[str, tuple[int, ...]], target: P
     options: of mxdl.codegen.formats.export_files.   Raises NotBuiltError where an operator has no kernel; nothing is
     then written.
     """
-    from mxdl.codegen.export import load_files
+    from mxdl.codegen.export import c_name, load_files
     from mxdl.codegen.formats import export_files
     return export_files(*load_files(prefix), shapes, to, target, name or c_name(target), **options)
 
@@ -74,12 +73,6 @@ def to_all(formats: list[str], task: Task, net, devices: list, folder: Path, nam
             target = folder / (f"{name}.{to}" if to in ("c", "js", "html", "onnx") else to)
             written += to_files(to, task, net, devices, target, name)
     return written
-
-
-def c_name(target: Path) -> str:
-    """A C identifier from a file's name: `my-net.c` is my_net."""
-    name = re.sub(r"\W", "_", Path(target).stem, flags=re.ASCII)
-    return name if name[:1].isalpha() else f"model_{name}"
 
 
 def compile_c(source: Path, program: Path, *options: str) -> str:

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mxdl.codegen.export import c_name
 from mxdl.errors import MXNetError
 
 from .checkpoint import LAST, Checkpoints
 from .components import build
 from .engine import Engine, Sums, add, contexts, report
-from .export import c_name, require_formats, to_all
+from .export import require_formats, to_all
 from .metrics import Metrics, PlotMissing, plot
 from .progress import Progress, memory_bytes
 from .resolve import Resolved

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,7 +26,8 @@ from .selftest import expected_outputs, first_values, formula_input
 def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
              path: str | os.PathLike[str], name: str = "model", *, weights: str = "inside", nan: str = "accept",
              header: str | os.PathLike[str] | None = None, provenance: Mapping[str, str] | None = None,
-             winograd: bool = True, precision: str = "float32", max_batch: int = 1) -> str:
+             winograd: bool = True, precision: str = "float32", max_batch: int = 1,
+             task: Mapping[str, Any] | None = None) -> str:
     """Write `graph` in predict mode as one C file at `path`; returns the text.
 
     parameters: by variable name.   inputs: shape (float32) or type of every other variable.   name: prefix of the C
@@ -35,11 +38,13 @@ def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     what that loses stands in the banner (see `precision.loss`).
     max_batch: examples that one call may take; `inputs` are the shapes of one example, which the others do not touch.
     winograd: False computes 3x3 convolutions directly, slower and with less rounding.
+    task: what inputs and outputs mean, in plain JSON, for `mxdl predict` (see `web.page`).
     The file needs only libm.  Raises NotBuiltError (before anything is written) where an operator has no C kernel.
     """
     target = Path(path)
     weight_file = f"{name}.bin" if weights == "inside" else target.with_suffix(".bin").name
-    options = Options(name, weights, weight_file, nan, dict(provenance or {}), winograd, precision, max_batch)
+    options = Options(name, weights, weight_file, nan, dict(provenance or {}), winograd, precision, max_batch,
+                      task)
     made = c_source(graph, parameters, inputs, options)
     if weights != "inside":
         _write(target.with_suffix(".bin"), made.blob)
@@ -78,6 +83,12 @@ def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     return c_text(plan, output_names(graph), __version__, options._replace(provenance=facts), expected)
 
 
+def c_name(target: str | os.PathLike[str]) -> str:
+    """A C identifier from a file's name: `my-net.c` is my_net."""
+    name = re.sub(r"\W", "_", Path(target).stem, flags=re.ASCII)
+    return name if name[:1].isalpha() else f"model_{name}"
+
+
 def output_names(graph: Graph) -> list[str]:
     return [f"{v.node.name}_{v.node.op.output_names(v.node.attrs)[v.index]}" if v.node.op else v.node.name
             for v in graph.outputs]
@@ -88,8 +99,9 @@ def load_files(prefix: str, epoch: int = 0) -> tuple[Graph, dict[str, torch.Tens
     from ..ndarray import load as load_arrays
     from ..symbol import load as load_symbol
     arrays = load_arrays(f"{prefix}-{epoch:04d}.params")
+    named = arrays.items() if arrays else ()   # a file of nothing says not that it would have had names
     return (load_symbol(f"{prefix}-symbol.json").graph(),
-            {key.split(":", 1)[-1]: array.to_torch() for key, array in arrays.items()})
+            {key.split(":", 1)[-1]: array.to_torch() for key, array in named})
 
 
 def export_c_files(prefix: str, epoch: int, inputs: Mapping[str, Sequence[int]],

@@ -32,8 +32,8 @@ def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
     functions and files are called.   weights: "" is inside the file; for c see weights.PLACES, for js also "beside".
     precision: of stored parameters (not onnx); what one below float32 loses goes to `tell`.   max_batch: examples that
     one call of the C functions may take.   form: of a target, static, shared or object.   compiler: a clang instead of
-    zig's, for WebAssembly.   task: what a page knows of the model.   Raises OperatorError, NotBuiltError (before
-    anything is written), ToolchainError.
+    zig's, for WebAssembly.   task: what is known of the model's inputs and outputs, for pages and `mxdl predict`.
+    Raises OperatorError, NotBuiltError (before anything is written), ToolchainError.
     """
     require_format(to)
     if to in TARGETS:
@@ -51,7 +51,7 @@ def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
         raise OperatorError(f"export: {to} has no such place for the weights; got {weights!r}; leave it out")
     blob = (out if to == "c" else out.with_name(name)).with_suffix(".bin").name
     options = Options(name, "beside" if web else weights or "inside", blob, nan, dict(provenance or {}),
-                      precision=precision, max_batch=max_batch)
+                      precision=precision, max_batch=max_batch, task=task)
     made = c_source(graph, parameters, inputs, options)
     if "loss" in made.options.provenance:
         tell(f"parameters as {precision}: an output moves by {made.options.provenance['loss']} of its "

@@ -15,6 +15,7 @@ from .selftest import Expected, expected_text
 
 HANDLE_BYTES = 256   # the handle's room at the start of the arena; runtime.c.in asserts that it is enough
 MOST_AXES = 8
+PART = 1000          # characters of a string: at most 4000 when each is written as \ooo, and C99 allows 4095
 NAN_POLICIES = {
     "accept": "",
     "refuse": "        if ((bits & 0x7fffffffu) >= 0x7f800000u) {\n"
@@ -30,7 +31,8 @@ class Options(NamedTuple):
 
     name: prefix of every exported C name.   weights: one of weights.PLACES.   weight_file: the name of the file of
     parameters, as the program finds it.   nan: one of NAN_POLICIES, for float32 inputs.   provenance: facts for the
-    banner.   winograd: whether 3x3 convolutions may use Winograd's algorithm.
+    banner.   winograd: whether 3x3 convolutions may use Winograd's algorithm.   task: what inputs and outputs mean, in
+    plain JSON (see web.page).
     """
 
     name: str = "model"
@@ -41,6 +43,7 @@ class Options(NamedTuple):
     winograd: bool = True
     precision: str = "float32"
     max_batch: int = 1
+    task: Mapping[str, Any] | None = None
 
 
 class Row(NamedTuple):
@@ -97,7 +100,8 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
         layout=stored.layout, section=section,
         dispatch=Template(kernels.text("dispatch")).substitute(P=names["P"]),
         parameters=_parameters(options, stored.blob), nan_policy=_nan_policy(options.nan),
-        version=c_string(version_text), info=c_string(json.dumps(info)), all_ready=(1 << len(inputs)) - 1,
+        version=c_string(version_text), info=c_string(json.dumps(info)), task=_task(options),
+        all_ready=(1 << len(inputs)) - 1,
         num_inputs=len(inputs), num_outputs=len(outputs), inputs=",\n".join(map(_row, inputs, places)),
         outputs=",\n".join(map(_row, outputs, places[len(inputs):])),
         extras=_extras(names, options, expected, version_text))
@@ -123,6 +127,11 @@ def _parameters(options: Options, blob: bytes) -> str:
         return _fill("weights_inside.c.in", chunks="\n".join(weights.literals(blob)))
     file = c_string(options.weight_file)[1:-1]
     return _fill(f"weights_{options.weights}.c.in", file=file, p=options.name)
+
+
+def _task(options: Options) -> str:
+    text = json.dumps(options.task) if options.task else ""
+    return "".join(f"{c_string(text[i:i + PART])},\n" for i in range(0, len(text), PART))
 
 
 def _nan_policy(policy: str) -> str:

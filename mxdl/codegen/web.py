@@ -13,10 +13,10 @@ from typing import Any
 from ..errors import OperatorError
 from . import toolchain
 from .frame import CFile, Row
+from .web_text import script_literal
 
 #: kinds of code, the best last: what an engine without SIMD runs, what browsers since 2021 run, and since 2023
 KINDS = {"plain": (), "simd": ("-msimd128",), "relaxed": ("-msimd128", "-mrelaxed-simd")}
-PIECE = 3 * 2**18   # bytes of parameters in one string, a multiple of 3
 _EXPORTED = ("init", "set_input", "forward", "get_output", "last_error")
 _ARRAYS = {"float32": "Float32Array", "float64": "Float64Array", "int8": "Int8Array", "int16": "Int16Array",
            "int32": "Int32Array", "int64": "BigInt64Array", "uint8": "Uint8Array", "uint16": "Uint16Array",
@@ -52,7 +52,7 @@ def js_files(made: CFile, weights_inside: bool = True, task: Mapping[str, Any] |
     modules = {kind: base64.b64encode(wasm(made, kind, compiler)).decode() for kind in KINDS}
     values = {"BANNER": f"{made.version}, made by mxdl", "NAME": name, "FILE": f"{name}.js",
               "BLOB": made.options.weight_file, "FACTS": _facts(made, task),
-              "WEIGHTS": _pieces(made.blob) if weights_inside else "null",
+              "WEIGHTS": script_literal(made.blob) if weights_inside else "null",
               **{kind.upper(): text for kind, text in modules.items()}}
     names = "create, supported, inputs, outputs, version, task"
     files = {f"{name}.js": fill("web.js.in", values), f"{name}.d.ts": fill("web.d.ts.in", values | _types(made)),
@@ -89,11 +89,6 @@ def _tensor(row: Row) -> dict[str, Any]:
     kind = row.type
     return {"name": row.name, "shape": list(kind.shape), "dtype": kind.dtype, "size": kind.size,
             "bytes": kind.num_bytes}
-
-
-def _pieces(blob: bytes) -> str:
-    texts = (base64.b64encode(blob[i:i + PIECE]).decode() for i in range(0, len(blob), PIECE))
-    return "[" + ",\n".join(f'"{text}"' for text in texts) + "]"
 
 
 def _types(made: CFile) -> dict[str, str]:

@@ -13,8 +13,10 @@ from ..graph import Value
 from ..ndarray import NDArray
 from ..passes.infer_types import Types, infer_types
 from ..symbol import Symbol
+from ..symbol.contrib import ShapesNeeded
 from ..types import TensorType
 from .block import Block
+from .export_c import export_block
 from .parameter import Parameter
 from .parameter_dict import ParameterDict
 from .partial_shape import known
@@ -45,6 +47,7 @@ class HybridBlock(Block):
     def __init__(self, prefix: str | None = None, params: ParameterDict | None = None, **unknown: Any):
         super().__init__(prefix, params, **unknown)
         self._active = False
+        self._needs_shapes = False
         self._flags: dict[str, Any] = {}
         self._compiled: dict[Any, _Compiled] = {}
 
@@ -170,30 +173,47 @@ class HybridBlock(Block):
     def _call_compiled(self, args: tuple) -> Any:
         flat, fmt = flatten(args)
         compiled = self._compiled_for(args, flat, fmt)
+        return regroup(compiled.run(*self._arrays_for(compiled.trace, args, flat)), compiled.trace.output_format)
+
+    def _arrays_for(self, trace: Trace, args: tuple, flat: list) -> list[NDArray]:
         try:
-            arrays = _arrays(compiled.trace, flat)
+            return _arrays(trace, flat)
         except DeferredInitializationError:  # initialized anew since it was traced
-            self._initialize_deferred(compiled.trace, args)
-            arrays = _arrays(compiled.trace, flat)
-        return regroup(compiled.run(*arrays), compiled.trace.output_format)
+            self._initialize_deferred(trace, args)
+            return _arrays(trace, flat)
+
+    def _traced_on(self, args: tuple, flat: list, fmt: Format) -> tuple[Trace, list[NDArray]]:
+        """The trace for arguments like `args`, and the arrays of its graph's inputs."""
+        trace = self._compiled_for(args, flat, fmt).trace
+        return trace, self._arrays_for(trace, args, flat)
 
     # -- tracing ----------------------------------------------------------------------------------------------
     def _compiled_for(self, args: tuple, flat: list, fmt: Format) -> _Compiled:
         compiled = self._compiled.get(fmt)
         if compiled is None:
-            # what runs on arrays may look at their shapes, so such a trace holds for these shapes only
-            key = (fmt, *map(type_of, flat)) if self._is_traced_by_running() else fmt
-            compiled = self._compiled.get(key)
+            compiled = self._compiled.get(self._trace_key(flat, fmt))
             if compiled is None:
                 trace = self._trace(args)
                 self._initialize_deferred(trace, args)
-                compiled = self._compiled[key] = _Compiled(trace, CachedOp(trace.graph, self._flags))
+                compiled = _Compiled(trace, CachedOp(trace.graph, self._flags))
+                self._compiled[self._trace_key(flat, fmt)] = compiled   # tracing may have found that it needs shapes
         return compiled
+
+    def _trace_key(self, flat: list, fmt: Format) -> Any:
+        # what runs on arrays may look at their shapes, so such a trace holds for these shapes only
+        return (fmt, *map(type_of, flat)) if self._is_traced_by_running() else fmt
 
     def _trace(self, args: tuple) -> Trace:
         """The graph of this block for arguments like `args`: by symbols, or by running where a block needs that."""
         if self._is_traced_by_running():
             return trace_deferred(self, args, self._forward_traced if self._traces_forward else self.forward)
+        try:
+            return self._trace_symbols(args)
+        except ShapesNeeded:
+            self._needs_shapes = True
+            return self._trace(args)
+
+    def _trace_symbols(self, args: tuple) -> Trace:
         params = {name: param.var() for name, param in self._reg_params.items()}
 
         def call(*inputs: Any) -> Any:
@@ -202,7 +222,8 @@ class HybridBlock(Block):
         return trace_symbolically(self, args, call)
 
     def _is_traced_by_running(self) -> bool:
-        return self._traces_forward or any(child._is_traced_by_running() for child in self._children.values())
+        return self._needs_shapes or self._traces_forward or \
+            any(child._is_traced_by_running() for child in self._children.values())
 
     def _initialize_deferred(self, trace: Trace, args: tuple) -> None:
         """Initialize the parameters whose shapes waited for data."""
@@ -278,6 +299,15 @@ class HybridBlock(Block):
                     else source.as_in_context(cpu())
         ndarray.save(files[1], arrays)
         return files
+
+    def export_c(self, path: Any, *inputs: Any, name: str = "", **options: Any) -> Any:
+        """Write this block in predict mode as one C file for inputs like `inputs`; returns the path.
+
+        name: what the C functions begin with (default: from the file's name).   options: weights, nan, header,
+        precision, max_batch, winograd, provenance, task of `mxdl.codegen.export_c`.
+        Raises NotBuiltError, before anything is written, where an operator has no C kernel.
+        """
+        return export_block(self, path, inputs, name, options)
 
 
 def _types_of(trace: Trace, args: tuple) -> dict[str, TensorType]:

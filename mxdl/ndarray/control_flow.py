@@ -1,12 +1,18 @@
-"""``mx.nd.contrib``'s loops and branches: Python's own, run at once.  While a block is traced, `foreach` unrolls."""
+"""``mx.nd.contrib``'s loops and branches: Python's own, run at once.
+
+While a block is traced, `foreach` unrolls, `while_loop` unrolls to `max_iterations`, and `cond` computes both branches
+(see control_flow_traced.py), so that the graph has only operators and can be exported.
+"""
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from typing import Any
 
+from ..autograd.state import state
 from ..device import Context
 from ..errors import OperatorError
+from . import control_flow_traced as traced
 from . import random
 from .create import zeros
 from .invoke import invoke_by_name
@@ -37,14 +43,17 @@ def while_loop(cond: Callable, func: Callable, loop_vars: Any, max_iterations: i
     """While ``cond(*loop_vars)`` holds, ``outputs, loop_vars = func(*loop_vars)``; at most `max_iterations` times.
 
     Returns (outputs stacked along a new first axis of length `max_iterations`, zeros after the last iteration; the last
-    loop_vars).  Without an iteration the outputs are an empty list, since their shapes are not known.
+    loop_vars).  Without an iteration the outputs are an empty list, since their shapes are not known; in a traced
+    block, which calls `func` anyway, they are zeros.
     """
     if max_iterations is None:
         raise OperatorError("while_loop: no max_iterations; got None; give the length of the outputs")
     one_variable, variables = isinstance(loop_vars, NDArray), _listed(loop_vars)
     outputs: list[list[NDArray]] = []
     single = False
-    while len(outputs) < max_iterations and bool(cond(*variables)):
+    if state.tracer is not None:
+        outputs, single, variables = traced.while_steps(cond, func, variables, max_iterations)
+    while state.tracer is None and len(outputs) < max_iterations and bool(cond(*variables)):
         out, new = func(*variables)
         single = isinstance(out, NDArray)
         outputs.append([] if out is None else _listed(out))
@@ -62,6 +71,8 @@ def while_loop(cond: Callable, func: Callable, loop_vars: Any, max_iterations: i
 
 def cond(pred: NDArray, then_func: Callable, else_func: Callable) -> Any:
     """``then_func()`` where the only element of `pred` is not 0, else ``else_func()``."""
+    if state.tracer is not None:
+        return traced.cond(pred, then_func, else_func)
     return then_func() if bool(pred) else else_func()
 
 

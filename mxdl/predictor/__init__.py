@@ -29,6 +29,7 @@ class Predictor:
         self._model = _open(self.path, None if weights is None else Path(weights))
         self.inputs: list[Tensor] = self._model.inputs
         self.outputs: list[Tensor] = self._model.outputs
+        self.task: dict[str, Any] | None = self._model.task   # what they mean, where a recipe's run was exported
 
     def __call__(self, *arrays: Any, **named: Any) -> list[NDArray]:
         given = dict(zip((t.name for t in self.inputs), arrays, strict=False)) | named

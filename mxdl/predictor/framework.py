@@ -25,6 +25,7 @@ class FrameworkModel:
         self._parameters = {key.split(":", 1)[-1]: value for key, value in load(str(files[-1])).items()}
         self._run = CachedOp(self._graph)
         self.inputs = [Tensor(n.name, None, "float32") for n in self._graph.inputs if n.name not in self._parameters]
+        self.task = None
         self.outputs = [Tensor(v.node.name, None, "float32") for v in self._graph.outputs]
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class SharedLibrary:
                                   f"compile the file that mxdl export wrote, alone")
         self._prefix, self._library = names.pop().decode(), ctypes.CDLL(str(path.resolve()))
         self.inputs, self.outputs = self._tensors("input"), self._tensors("output")
+        self.task = json.loads("".join(self._task_parts()) or "null")
         why = ctypes.c_char_p()
         if weights is None:
             self._handle = self._call("create_from", ctypes.c_void_p, None, ctypes.c_size_t(0), ctypes.byref(why))
@@ -54,6 +56,13 @@ class SharedLibrary:
         function = getattr(self._library, f"{self._prefix}_{name}")
         function.restype = result
         return function(*arguments)
+
+    def _task_parts(self) -> Iterator[str]:
+        """What the file says of its inputs and outputs; nothing where it was exported before files said it."""
+        part = 0
+        while hasattr(self._library, f"{self._prefix}_task") and (text := self._call("task", ctypes.c_char_p, part)):
+            yield text.decode()
+            part += 1
 
     def _tensors(self, side: str) -> list[Tensor]:
         found = []

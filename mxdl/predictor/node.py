@@ -32,6 +32,7 @@ class NodeModel:
         facts = json.loads(self._process.stdout.readline())
         self.inputs, self.outputs = ([Tensor(t["name"], tuple(t["shape"]), t["dtype"]) for t in facts[side]]
                                      for side in ("inputs", "outputs"))
+        self.task = facts.get("task")
 
     def _read(self, count: int) -> bytes:
         found = self._process.stdout.read(count)

@@ -77,7 +77,7 @@ class ImageClassification(Task):
         return (np.zeros((1, *self.facts["shape"]), np.float32),)
 
     def page(self) -> dict[str, Any]:
-        return {"kind": "image", **{name: self.facts[name] for name in ("classes", "shape", "mean", "std")}}
+        return {"kind": "image", **{name: self.facts[name] for name in ("classes", "shape", "mean", "std", "white")}}
 
     def predict(self, net, items: list[str]) -> Iterator[dict[str, Any]]:
         from mxdl import nd

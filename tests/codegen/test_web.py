@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from mxdl.codegen import web_text
 from mxdl.codegen.web import js_files, page
 from mxdl.errors import MXNetError
 from tests.codegen.nets import small_example, small_file
@@ -24,10 +25,12 @@ needs_node = pytest.mark.skipif(NODE is None, reason="no node here")
 def folder(tmp_path_factory):
     made = small_file(weights="beside")
     place = tmp_path_factory.mktemp("web")
-    for sub, inside in (("inside", True), ("beside", False)):
+    for sub, inside, fewest in (("inside", True, 2**20), ("deflated", True, 0), ("beside", False, 0)):
         (place / sub).mkdir()
-        for name, content in js_files(made, inside).items():
-            (place / sub / name).write_bytes(content)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(web_text, "FEWEST_DEFLATED", fewest)
+            for name, content in js_files(made, inside).items():
+                (place / sub / name).write_bytes(content)
     task = {"kind": "image", "classes": ["</script>cat", *"bcdefgh"], "shape": [4, 9, 7], "mean": [0] * 4,
             "std": [1] * 4}
     script = js_files(made, True, task)["net.js"].decode()
@@ -87,6 +90,27 @@ def test_module_wrapper_parameters_beside_and_refusals(folder):
                                      "252 elements; got 2", "252 elements; got nothing"], strict=True):
         assert expected in text
     assert shape == [2, 2, 9, 7] and len(blob) > 100
+
+
+@needs_node
+def test_deflated_parameters(folder):
+    data, answer = small_example()
+    source = (folder / "deflated" / "net.js").read_text()
+    assert ", width: 4," in source and ", width: 0," in (folder / "inside" / "net.js").read_text()
+    (folder / "deflated" / "damaged.js").write_text(source.replace('pieces: ["', 'pieces: ["!!'))
+    script = f"""(async () => {{
+        const net = require("./deflated/net.js"), x = {json.dumps(data.reshape(-1).tolist())};
+        const y = (await net.create()).run(x).soft_output, said = [];
+        const says = call => call.then(() => "nothing", error => error.message);
+        said.push(await says(require("./deflated/damaged.js").create()));
+        delete globalThis.DecompressionStream;
+        said.push(await says(net.create()));
+        console.log(JSON.stringify([Array.from(y), said]));
+    }})();"""
+    y, (damaged, missing) = json.loads(node(script, folder))
+    np.testing.assert_allclose(np.reshape(y, (2, 4)), answer, rtol=2e-5, atol=1e-6)
+    assert "the parameters are damaged" in damaged
+    assert "no DecompressionStream" in missing and "--weights beside" in missing
 
 
 @needs_node
