@@ -11,21 +11,11 @@ import mxdl as mx
 from mxdl.codegen import export_c_files
 from mxdl.gluon.model_zoo import vision
 from tests.codegen.test_blocked import LEVELS, machine_has
+from tests.codegen.zoo import NAMES, randomized
 
 COMPILER = next((c for c in ("gcc", "clang") if shutil.which(c)), None)
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler on this machine")
 FAST = ("mobilenet0.25",)
-NAMES = sorted(vision.MODELS)
-
-
-def randomized(net) -> None:
-    """Statistics and scales as after training, not as after initialization, which hide faults of folding."""
-    rng = np.random.default_rng(1)
-    for name, parameter in net.collect_params().items():
-        if name.endswith(("running_var", "gamma")):
-            parameter.set_data(mx.nd.array(rng.uniform(0.5, 1.5, parameter.shape)))
-        elif name.endswith(("running_mean", "beta")):
-            parameter.set_data(mx.nd.array(rng.uniform(-0.2, 0.2, parameter.shape)))
 
 
 def test_the_zoo_is_found():
