@@ -113,6 +113,13 @@ def _gradient(dout, data, saved=None, *, kernel: tuple[int, ...] = (), pool_type
 
 pooling_backward = operator("_backward_Pooling", traits=Traits(recompute=CHEAP, layout="spatial", shape_only=(1,)),
                             parity=None)(_gradient)
+
+
+@pooling_backward.scratch
+def _(inputs, attrs):
+    return inputs[1].num_bytes if len(inputs[1].shape) == 4 else 0   # `_in_format_of` a stand-in
+
+
 lp_pooling_backward = operator("_backward_lp_Pooling", traits=Traits(recompute=CHEAP, layout="spatial"),
                                parity=None)(_gradient)
 

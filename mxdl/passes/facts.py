@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 
 from .liveness import Curve
-from .recompute import Problem
+from .recompute import Choice, Problem
 
 
 @dataclass
 class Facts:
     """One entry a position.
 
-    weight: bytes that keeping its values holds.   held: those bytes where the backward pass reads the values itself, so
+    weight: bytes that keeping its values holds.   held: bytes of those values that the backward pass reads itself, so
     that a copy lives for a while; 0 for what is only passed through.   last_use: the last forward node that reads them
     for the backward pass's sake.   times: seconds to make the values from what the backward pass reads or keeps anyway:
     the node's own and those of nodes that only lead to it.   readers: forward nodes that read it.   beside: most bytes
     of gradients and scratch memory alive while the backward pass is there.
+    minor: nodes of which the backward pass reads little (BatchNorm: mean and variance, not the image), each with the
+    nodes that read the rest: where those are kept, it costs next to nothing to keep it too.
     """
 
     weight: list[int]
@@ -26,16 +28,15 @@ class Facts:
     readers: list[int]
     beside: list[int]
     fixed: bytes
+    minor: dict[int, tuple[int, ...]]
 
 
 def facts_of(problem: Problem, everything: Curve) -> Facts:
     """everything: the curve of the plan that keeps everything."""
     n = problem.num_nodes
-    direct = [False] * n
-    for row in problem.backward:
-        for key in row.inputs:
-            if problem.makers[key] >= 0:
-                direct[problem.makers[key]] = True
+    weight = _weights(problem)
+    held = _held(problem, weight)
+    direct = [h >= 0 for h in held]
     sources = [list(dict.fromkeys(problem.sources(p))) for p in range(n)]
     needed = direct[:]
     last_use = list(range(n))
@@ -48,9 +49,32 @@ def facts_of(problem: Problem, everything: Curve) -> Facts:
         for source in sources[p]:
             if needed[p] or direct[source]:
                 last_use[source] = p
-    weight = _weights(problem)
-    return Facts(weight, [w if d else 0 for w, d in zip(weight, direct, strict=True)], last_use,
-                 _times(problem, sources, direct, readers), readers, _beside(problem, everything), problem.fixed)
+    minor = _minor(weight, held, sources)
+    main = [d and p not in minor for p, d in enumerate(direct)]
+    held = [max(h, 0) if p in minor or h < 0 else weight[p] for p, h in enumerate(held)]
+    return Facts(weight, held, last_use, _times(problem, sources, main, readers), readers,
+                 _beside(problem, everything), problem.fixed, minor)
+
+
+def _held(problem: Problem, weight: list[int]) -> list[int]:
+    """Bytes of each node's outputs that the backward pass reads itself; -1 where it reads none."""
+    held = [-1] * problem.num_nodes
+    for key in dict.fromkeys(key for row in problem.backward for key in row.inputs):
+        maker = problem.makers[key]
+        if maker >= 0:
+            row = problem.rows[maker]
+            size = row.sizes[key - row.outputs[0]] if any(row.sizes) else weight[maker]
+            held[maker] = max(held[maker], 0) + size
+    return held
+
+
+def _minor(weight: list[int], held: list[int], sources: list[list[int]]) -> dict[int, tuple[int, ...]]:
+    found: dict[int, list[int]] = {p: [] for p, (w, h) in enumerate(zip(weight, held, strict=True)) if 0 <= 8 * h < w}
+    for reader, read in enumerate(sources):
+        for source in read:
+            if source in found:
+                found[source].append(reader)
+    return {p: tuple(readers) for p, readers in found.items() if readers}
 
 
 def _beside(problem: Problem, everything: Curve) -> list[int]:
@@ -84,3 +108,14 @@ def _times(problem: Problem, sources: list[list[int]], direct: list[bool], reade
         passed = sum(times[s] / readers[s] for s in sources[p] if not direct[s] and not problem.fixed[s])
         times.append(problem.times[p] + passed)
     return times
+
+
+def settled(facts: Facts, choice: Choice) -> Choice:
+    """`choice` with the minor nodes kept, or for as long, where all that read them are."""
+    keep, level = bytearray(choice.keep), list(choice.level)
+    for p, readers in facts.minor.items():
+        if all(keep[reader] for reader in readers):
+            keep[p] = 1
+        if level:
+            level[p] = min(level[p], max(level[reader] for reader in readers))
+    return choice._replace(keep=bytes(keep), level=tuple(level))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .chain import UNITS, Table, chain_of, leaf_ends, needs
 from .exchange import Exchange
-from .facts import Facts, facts_of
+from .facts import Facts, facts_of, settled
 from .recompute import Choice, Outcome, Problem, evaluate
-from .segments import cuts_for, even_levels, keep_crossing, tree, two_levels
+from .segments import cuts_for, even_levels, keep_crossing, tree
 
 #: bins of time in which filling up looks at the curve of a long plan
 _BINS = 2048
@@ -29,10 +30,12 @@ class Search:
         self._is_long = problem.num_nodes > _LONG
         self.num_evaluated = 0
         self._known: dict[Choice, Outcome] = {}
-        self.everything = self.evaluate(Choice(bytes([1]) * problem.num_nodes))
+        self.everything = evaluate(problem, Choice(bytes([1]) * problem.num_nodes))
         self.facts: Facts = facts_of(problem, self.everything.curve)
+        self.forward_time = sum(problem.times)
 
     def evaluate(self, choice: Choice) -> Outcome:
+        choice = settled(self.facts, choice)
         if choice.level:
             self.num_evaluated += 1
             return evaluate(self.problem, choice)
@@ -49,17 +52,20 @@ class Search:
     # -- the least memory -------------------------------------------------------------------------------------
     def least(self, max_recompute: float, thorough: bool) -> Outcome:
         """The choice of least peak (then of least time) with at most `max_recompute` extra forward passes."""
+        found = self._least_of_one_level(thorough)
+        found = min([found, *self._nested(self.peak(found), max_recompute, thorough)], key=self.by_peak)
+        return self._filled(found, self.peak(found)) if thorough else found
+
+    def _least_of_one_level(self, thorough: bool) -> Outcome:
         found, room = self._least_segmented(self._rooms(1.3))
         for spread in () if not thorough else (1.1,) if self._is_long else (1.06, 1.015):
             reach = 3 if self._is_long else 6
             near, near_room = self._least_segmented([int(room * spread ** i) for i in range(-reach, reach + 1)])
             if self.by_peak(near) < self.by_peak(found):
                 found, room = near, near_room
-        if max_recompute > 1:
-            found = min([found, *self._nested(max_recompute)], key=self.by_peak)
-        if thorough and not found.choice.level and self.problem.num_nodes <= _SMALL:
+        if thorough and self.problem.num_nodes <= _SMALL:
             found = Exchange(self, None).improved(found)
-        return self._filled(found, self.peak(found)) if thorough else found
+        return found
 
     def by_peak(self, outcome: Outcome) -> tuple[int, float]:
         return self.peak(outcome), outcome.time
@@ -111,29 +117,43 @@ class Search:
         return max(1 if self._is_long else 2, min(most, 60_000 // max(self.problem.num_nodes, 1)))
 
     # -- segments within segments -----------------------------------------------------------------------------
-    def _nested(self, max_recompute: float) -> list[Outcome]:
-        """Nested segments of every depth that the extra forward passes allow."""
-        whole = sum(self.problem.times)
+    def _nested(self, peak: int, max_recompute: float, thorough: bool) -> list[Outcome]:
+        """Segments within segments that may take less than `peak` bytes, as many as the extra forward passes allow."""
+        outcomes = []
+        if max_recompute > 1 or (thorough and not self._is_long):
+            table = self._table(peak)
+            enough = np.flatnonzero(table.seconds() <= max_recompute * self.forward_time)
+            outcomes = [self.evaluate(table.choice(self.facts, units)) for units in enough[:self._count(3)]]
         deepest = int(min(max_recompute, math.log2(max(self.problem.num_nodes, 2))))
-        levels = self._pairs() if max_recompute > 1 else []
-        for depth in (d for d in (2, 3, 4, 5, 6, 8, 10, 12, 16, 20) if d <= deepest):
+        for depth in (d for d in (3, 4, 5, 6, 8, 10, 12, 16, 20) if d <= deepest):
             for room in self._rooms(2.0)[:self._count(6)]:
                 cuts = cuts_for(self.facts, room, shrinking=False)
                 if cuts and len(cuts) + 1 >= 2 ** depth:
-                    levels.append(even_levels(cuts, depth))
-        outcomes = [self.evaluate(tree(self.facts, one)) for one in levels]
-        return [outcome for outcome in outcomes if outcome.time <= max_recompute * whole]
+                    outcomes.append(self.evaluate(tree(self.facts, even_levels(cuts, depth))))
+        return [outcome for outcome in outcomes if outcome.time <= max_recompute * self.forward_time]
 
-    def _pairs(self) -> list[list[list[int]]]:
-        """Cuts of two levels, for inner and outer segments of many sizes."""
-        pairs: list[list[list[int]]] = []
-        for inner in self._rooms(1.6)[:self._count(8)]:
-            cuts = cuts_for(self.facts, inner, shrinking=False)
-            if cuts and len(cuts) >= 3:
-                factors = (1.5, 2, 2.5, 3, 4, 5, 6, 8, 11, 16)[:self._count(10)]
-                found = [two_levels(self.facts, cuts, int(inner * factor)) for factor in factors]
-                pairs.extend(levels for levels in found if levels is not None and levels[0])
-        return pairs
+    def _table(self, limit: int) -> Table:
+        """Of the best segments within segments, for amounts of memory up to a peak of `limit`."""
+        cuts = leaf_ends(self.facts)
+        outcome = self.evaluate(keep_crossing(self.facts, cuts))
+        chain = chain_of(self.facts, self.problem.times, cuts, needs(self.problem, outcome, cuts))
+        curve = self.everything.curve
+        return Table(chain, limit if self.counts_activations else max(limit - (curve.peak - curve.activation_peak), 1))
+
+    def _chained(self, limit: int, max_recompute: float) -> list[Outcome]:
+        """The best segments within segments whose peak is at most `limit`: the table's bytes are an estimate, which
+        the exact count of each try corrects."""
+        table = self._table(limit)
+        seconds, units = table.seconds(), UNITS
+        for _ in range(2 if self._is_long else 6):
+            if units < 0 or not seconds[units] <= 1.2 * max_recompute * self.forward_time:
+                break
+            found = self.evaluate(table.choice(self.facts, units))
+            excess = self.peak(found) - limit
+            if excess <= 0:
+                return [found] if found.time <= max_recompute * self.forward_time else []
+            units -= max(1, math.ceil(excess / table.unit))
+        return []
 
     # -- a budget ---------------------------------------------------------------------------------------------
     def within(self, limit: int, max_recompute: float) -> Outcome | None:
@@ -141,17 +161,19 @@ class Search:
         segmented = [choice for _, choice in self._segmented(self._rooms(1.12), 100)]
         bases = [self.evaluate(choice) for choice in (*segmented, *self._thresholds())]
         fitting = [base for base in bases if self.peak(base) <= limit]
-        if not fitting:
-            least = self.least(1, thorough=True)
-            fitting = [least] if self.peak(least) <= limit else []
-        if not fitting and max_recompute > 1:
-            fitting = [base for base in self._nested(max_recompute) if self.peak(base) <= limit]
+        fitting.extend(self._chained(limit, max_recompute))
+        if all(base.choice.level for base in fitting) and (not fitting or self.problem.num_nodes <= _SMALL):
+            least = [self._least_of_one_level(thorough=True)]
+            if not fitting and self.peak(least[0]) > limit:
+                least = self._nested(self.peak(least[0]), max_recompute, thorough=True)
+            fitting.extend(base for base in least if self.peak(base) <= limit)
         if not fitting:
             return None
         filled = [self._filled(base, limit) for base in sorted(fitting, key=lambda o: o.time)[:self._count(40)]]
         filled.sort(key=lambda o: (o.time, self.peak(o)))
-        if not filled[0].choice.level and self.problem.num_nodes <= _SMALL:
-            filled = [Exchange(self, limit).improved(one) for one in filled[:_STARTS]]
+        if self.problem.num_nodes <= _SMALL:
+            plain = [one for one in filled if not one.choice.level]
+            filled.extend([Exchange(self, limit).improved(one) for one in plain[:_STARTS]])
         return min(filled, key=lambda o: (o.time, self.peak(o)))
 
     def _thresholds(self) -> list[Choice]:
@@ -167,7 +189,8 @@ class Search:
 
     def _densities(self) -> list[float]:
         facts = self.facts
-        return [time / weight if weight else math.inf for time, weight in zip(facts.times, facts.weight, strict=True)]
+        return [0 if p in facts.minor else time / weight if weight else math.inf
+                for p, (time, weight) in enumerate(zip(facts.times, facts.weight, strict=True))]
 
     # -- filling up -------------------------------------------------------------------------------------------
     def _filled(self, base: Outcome, limit: int) -> Outcome:
@@ -199,7 +222,7 @@ class Search:
             cloned.setdefault(position, []).append(step)
         options: list[tuple[float, int, int, int]] = []   # (seconds a byte, less than 0; position; from; to)
         for p, steps in cloned.items():
-            if facts.weight[p] and (facts.held[p] or facts.readers[p] > 1):
+            if facts.weight[p] and p not in facts.minor and (facts.held[p] or facts.readers[p] > 1):
                 gain = -facts.times[p] / facts.weight[p]
                 options.append((gain * len(steps), p, p, steps[-1]))
                 if len(steps) > 1 and base.choice.level[p] > 1:

@@ -104,25 +104,3 @@ def even_levels(cuts: Sequence[int], depth: int) -> list[list[int]]:
     while arity ** depth < len(cuts) + 1:
         arity += 1
     return [list(cuts[arity ** (depth - j) - 1::arity ** (depth - j)]) for j in range(1, depth + 1)]
-
-
-def two_levels(facts: Facts, cuts: Sequence[int], room: int) -> list[list[int]] | None:
-    """The cuts of two levels, the inner ones given: segments of the first level as long as what is kept before them,
-    what crosses their inner cuts and one inner segment fit into `room` bytes; None where nothing fits."""
-    outer = cuts_for(_contracted(facts, cuts), room, shrinking=True)
-    return None if outer is None else [[cuts[leaf] for leaf in outer], list(cuts)]
-
-
-def _contracted(facts: Facts, cuts: Sequence[int]) -> Facts:
-    """Each segment as one node, of which only what crosses its end is held beyond its own pass."""
-    numbers = _numbers(cuts, len(facts.weight))
-    count = len(cuts) + 1
-    weight, need, size, last_use = [0] * count, [0] * count, [0] * count, list(range(count))
-    for i, leaf in enumerate(numbers):
-        size[leaf] += facts.held[i]
-        need[leaf] = max(need[leaf], size[leaf] + facts.beside[i])
-        reader = numbers[facts.last_use[i]]
-        if reader != leaf:
-            weight[leaf] += facts.weight[i]
-            last_use[leaf] = max(last_use[leaf], reader)
-    return Facts(weight, weight, last_use, [0.0] * count, [1] * count, need, bytes(count))

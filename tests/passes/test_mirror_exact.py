@@ -6,7 +6,7 @@ import pytest
 from mxdl.graph import Graph, Value, apply, variable
 from mxdl.ops import get
 from mxdl.passes.cost import node_flops
-from mxdl.passes.recompute import problem_of
+from mxdl.passes.recompute import Choice, problem_of
 from mxdl.passes.search import Search
 from mxdl.types import TensorType
 from tests.passes.exact_recompute import least_recomputation
@@ -75,7 +75,7 @@ def compare(graph: Graph, fraction: float) -> tuple[float, float, int] | None:
     found = search.within(limit, 1)
     assert found is not None, f"the planner finds no plan where one of {exact[0]} FLOPs exists"
     assert search.peak(found) <= limit
-    proof = search.evaluate(found.choice._replace(keep=exact[1]))
+    proof = search.evaluate(Choice(exact[1]))
     assert search.peak(proof) <= limit and proof.time == pytest.approx(exact[0])
     return found.time, exact[0], problem.num_nodes + len(problem.backward)
 
