@@ -19,23 +19,28 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 SECONDS = 240   # a whole test's patience: a loaded machine starts a browser slowly
 
 
-def _as_3_and_4(commands: int, answers: int) -> None:
-    """In the child: where Chromium reads and writes."""
+def _child(commands: int, answers: int, core: int | None) -> None:
+    """In the child: where Chromium reads and writes, and the core on which it runs."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     high = os.dup(commands), os.dup(answers)    # neither may be overwritten before it is copied
     os.dup2(high[0], 3)
     os.dup2(high[1], 4)
 
 
 class Browser:
-    """One browser with one page; `with Browser() as page:`.   Raises RuntimeError for what the page throws."""
+    """One browser with one page; `with Browser() as page:`.   core: where all of it runs, if anywhere.
 
-    def __init__(self) -> None:
+    Raises RuntimeError for what the page throws.
+    """
+
+    def __init__(self, core: int | None = None) -> None:
         self._profile = tempfile.TemporaryDirectory()
         theirs, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
         words = [CHROMIUM, *FLAGS, f"--user-data-dir={self._profile.name}", "about:blank"]
         self._process = subprocess.Popen(words, pass_fds=(3, 4), stderr=subprocess.DEVNULL,
-                                         preexec_fn=lambda: _as_3_and_4(theirs, theirs_out))
+                                         preexec_fn=lambda: _child(theirs, theirs_out, core))
         os.close(theirs)
         os.close(theirs_out)
         self._deadline = time.monotonic() + SECONDS
@@ -84,10 +89,10 @@ class Browser:
             self.events.append(message)
         return message
 
-    def open(self, path: Path) -> None:
-        """Load a file and wait until it is whole."""
+    def open(self, page: Path | str) -> None:
+        """Load a file or an address and wait until it is whole."""
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._receive()
 

@@ -7,6 +7,7 @@ This file imports nothing outside the standard library and runs on MXNet's Pytho
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import os
@@ -18,6 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PARITY_VARIABLE = "MXDL_PARITY_PYTHON"  # a Python that has MXNet 1.9.1; the default is `make parity-env`'s
+PEER_VARIABLE = "MXDL_PEER_PYTHON"  # a Python that has the packages of PACKAGES beside torch; the default is this one
+PACKAGES = {"openvino": ("openvino",), "ncnn": ("ncnn", "pnnx"), "mnn": ("MNN",),
+            "onnxruntime": ("onnxruntime", "onnx")}
 WARMUP = 3  # untimed calls before the timed ones
 MIN_RUN_S = 0.1  # a timed run repeats the call until it takes about this long
 
@@ -29,7 +33,18 @@ def reference_python() -> str | None:
 
 
 def python_of(peer: str) -> str | None:
-    return reference_python() if peer == "mxnet" else sys.executable
+    if peer == "mxnet":
+        return reference_python()
+    return sys.executable if not missing(peer, sys.executable) else os.environ.get(PEER_VARIABLE) or sys.executable
+
+
+@functools.lru_cache(None)
+def missing(peer: str, python: str) -> tuple:
+    """The packages of a peer that an interpreter lacks."""
+    names = PACKAGES.get(peer, ())
+    script = "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if u.find_spec(n) is None])"
+    done = subprocess.run([python, "-c", script, *names], stdout=subprocess.PIPE, text=True, check=True)
+    return tuple(done.stdout.split())
 
 
 # -- the peer's side ------------------------------------------------------------------------------------------------
@@ -144,6 +159,12 @@ def arguments(about: str, cases: list, peers: list, default_cases: list | None =
     if "mxnet" in options.peer and reference_python() is None:
         print(f"MXNet 1.9.1 IS LEFT OUT: run `make parity-env`, or set {PARITY_VARIABLE}", file=sys.stderr)
         options.peer = [peer for peer in options.peer if peer != "mxnet"]
+    for peer in list(options.peer):
+        lacking = peer != "mxnet" and missing(peer, python_of(peer))
+        if lacking:
+            print(f"{peer} IS LEFT OUT: pip install {' '.join(lacking)}, or set {PEER_VARIABLE} to a Python that has "
+                  f"it and torch", file=sys.stderr)
+            options.peer.remove(peer)
     return options
 
 

@@ -2,7 +2,9 @@
 
 Claim: the file that plain `cc -O3` compiles takes the best instruction set and is faster than ONNX Runtime, with AVX2
 alone no slower.  Every peer runs the zoo's own net (resnet50_v1 strides in its 1x1 convolutions): mxdl exports it to C,
-torch runs it as torch layers, ONNX Runtime and OpenVINO what torch's exporter writes of these.  CPU time counts.
+torch runs it as torch layers, ONNX Runtime, OpenVINO and MNN what torch's exporter writes of these, ncnn what pnnx
+makes of them.  CPU time counts.  Peers that are not installed are left out, aloud; MXDL_PEER_PYTHON names a Python that
+has them and torch.
     python benchmarks/inference.py [--case resnet18_v1 ...] [--peer mxdl-c ...] [--runs 5] [--json]
 """
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import os
 import resource
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +22,7 @@ from pathlib import Path
 import harness
 import numpy as np
 
-PEERS = ["mxdl-c", "mxdl-c-avx2", "onnxruntime", "openvino", "torch", "torch.compile", "mxnet"]
+PEERS = ["mxdl-c", "mxdl-c-avx2", "onnxruntime", "openvino", "ncnn", "mnn", "torch", "torch.compile", "mxnet"]
 CASES = ["resnet18_v1", "resnet50_v1", "mobilenetv2_1.0"]
 SHAPE = (1, 3, 224, 224)
 
@@ -90,6 +93,39 @@ def openvino_call(path: str):
     return lambda: compiled(data)
 
 
+def mnn_call(path: str):
+    import MNN
+    made = path.replace(".onnx", ".mnn")
+    convert = "import sys; from MNN.tools.mnnconvert import main; sys.exit(main())"
+    subprocess.run([sys.executable, "-c", convert, "-f", "ONNX", "--modelFile", path, "--MNNModel", made], check=True,
+                   stdout=subprocess.DEVNULL)
+    net = MNN.Interpreter(made)
+    session = net.createSession({"numThread": 1, "precision": "high"})
+    given = MNN.Tensor(SHAPE, MNN.Halide_Type_Float, example(), MNN.Tensor_DimensionType_Caffe)
+    net.getSessionInput(session).copyFrom(given)
+    return lambda: net.runSession(session)
+
+
+def ncnn_call(case: str, folder: Path):
+    import ncnn
+    import pnnx
+    import torch
+    pnnx.export(torch_net(case), str(folder / "net.pt"), (torch.from_numpy(example()),), fp16=False)
+    net = ncnn.Net()
+    net.opt.num_threads = 1
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+    net.load_param(str(folder / "net.ncnn.param"))
+    net.load_model(str(folder / "net.ncnn.bin"))
+    data = ncnn.Mat(example()[0])
+
+    def call():
+        extractor = net.create_extractor()
+        extractor.input("in0", data)
+        if extractor.extract("out0")[0]:
+            raise RuntimeError("ncnn: the net could not be run")
+    return call
+
+
 def torch_call(case: str, is_compiled: bool):
     import torch
     net, data = torch_net(case), torch.from_numpy(example())
@@ -119,10 +155,12 @@ def prepare(peer: str, case: str):
         call = mxnet_call(case)
     elif peer.startswith("torch"):
         call = torch_call(case, peer == "torch.compile")
+    elif peer == "ncnn":
+        call = ncnn_call(case, folder)
     else:
         path = onnx_file(case, folder)
         before = peak_mb()
-        call = {"onnxruntime": onnxruntime_call, "openvino": openvino_call}[peer](path)
+        call = {"onnxruntime": onnxruntime_call, "openvino": openvino_call, "mnn": mnn_call}[peer](path)
     return call, lambda: {"memory_mb": peak_mb() - before}
 
 

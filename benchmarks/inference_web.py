@@ -1,7 +1,10 @@
-"""Exported nets in Node, one thread: mxdl's script against onnxruntime-web's wasm engine.
+"""Exported nets in Node and in headless Chromium, one thread: mxdl's script against onnxruntime-web and tfjs-wasm.
 
-Claim: at least 2.0x onnxruntime-web on the convolutional nets.  Needs the extras [export,onnx], node, and the peer:
-    npm install --prefix FOLDER onnxruntime-web        then --peers FOLDER
+Claim: at least 2.0x onnxruntime-web and 1.4x tfjs-wasm on the convolutional nets.  Needs the extras [export,onnx],
+Node or Chromium, and the peers, each left out with a message where it is not installed:
+    npm install --prefix FOLDER onnxruntime-web @tensorflow/tfjs-core @tensorflow/tfjs-backend-wasm
+    python benchmarks/inference_web.py --peers FOLDER [--engine node chromium] [--case ...] [--runs 15]
+tfjs runs the steps of inference_web_plan.py: fused convolutions with batch norms folded, as its converter makes them.
 """
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from browser import CHROMIUM
 from harness import summary, table
+from inference_web_engines import RUNTIME, Chromium, Node
+from inference_web_plan import plan_of
 
 import mxdl as mx
 from mxdl.codegen.export import load_files
@@ -22,12 +27,14 @@ from mxdl.codegen.formats import export_files
 from mxdl.gluon.model_zoo import vision
 
 CASES = ("resnet18_v1", "mobilenetv2_1.0", "resnet50_v1")
-PEERS = ("mxdl-relaxed", "mxdl-simd", "onnxruntime-web")
-RUNNER = Path(__file__).with_suffix(".js")
+PEERS = ("mxdl-relaxed", "mxdl-simd", "onnxruntime-web", "tfjs-wasm")
+INSTALLED = {"onnxruntime-web": "onnxruntime-web", "tfjs-wasm": "@tensorflow/tfjs-backend-wasm"}
+ENGINES = {"node": (Node, shutil.which("node")), "chromium": (Chromium, CHROMIUM)}
 
 
 def write(case: str, folder: Path) -> Path:
-    """Exports the net both ways; returns the path without a suffix."""
+    """Exports the net for every peer; returns the path without a suffix."""
+    import onnx
     net = vision.get_model(case)
     net.initialize(mx.init.Xavier())
     net.hybridize()
@@ -38,78 +45,72 @@ def write(case: str, folder: Path) -> Path:
     graph, parameters = load_files(prefix)
     for to in ("js", "onnx"):
         export_files(graph, parameters, {"data": shape}, to, stem.with_suffix(f".{to}"), "model")
+    steps, weights = plan_of(onnx.load(str(stem.with_suffix(".onnx")))).files()
+    (folder / "model.plan.json").write_text(steps)
+    (folder / "model.plan.bin").write_bytes(weights)
     stem.with_suffix(".json").write_text(json.dumps({"data": shape}))
     return stem
 
 
-class Node:
-    """A peer's process, pinned to the last core; its first call is done."""
-
-    def __init__(self, peer: str, stem: Path, peers: str):
-        core = max(os.sched_getaffinity(0))
-        flags = ["--experimental-wasm-relaxed-simd"] if peer == "mxdl-relaxed" and old_node() else []
-        self.process = subprocess.Popen(["node", *flags, RUNNER, peer, stem, peers], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True,
-                                        preexec_fn=lambda: os.sched_setaffinity(0, {core}))
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{peer}: Node ended early")
-        self.info, self.times = json.loads(line), []
-
-    def call(self) -> None:
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        self.times.append(json.loads(self.process.stdout.readline()))
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(60)
+def megabytes(peer: str, stem: Path, peers: str) -> float:
+    """What a browser fetches."""
+    own = {"onnxruntime-web": [".onnx"], "tfjs-wasm": [".plan.json", ".plan.bin"]}.get(peer, [".js"])
+    files = [stem.with_name(stem.name + end) for end in own]
+    files += [Path(peers, "node_modules", name) for name in RUNTIME.get(peer, ())]
+    return sum(file.stat().st_size for file in files) / 1e6
 
 
-def old_node() -> bool:
-    return int(subprocess.run(["node", "-p", "process.versions.node"], capture_output=True, text=True,
-                              check=True).stdout.split(".")[0]) < 22
-
-
-def measure(case: str, peers: list[str], folder: str, runs: int) -> dict[str, dict]:
+def measure(case: str, engine: str, peers: list[str], folder: str, runs: int, stem: Path) -> dict[str, dict]:
     """{peer: summary and facts}; the peers take turns.  Fails when their answers differ."""
-    with tempfile.TemporaryDirectory() as scratch:
-        stem = write(case, Path(scratch))
-        workers = {peer: Node(peer, stem, folder) for peer in peers}
-        for _ in range(runs):
-            for worker in workers.values():
-                worker.call()
-        first, *rest = (np.array(worker.info.pop("answer")) for worker in workers.values())
-        for other in rest:
-            assert np.abs(first - other).max() <= 1e-4 * np.abs(first).max(), f"{case}: the peers' answers differ"
+    workers = {peer: ENGINES[engine][0](peer, stem, folder) for peer in peers}
+    for _ in range(runs):
         for worker in workers.values():
-            worker.close()
-        return {peer: {**worker.info, **summary(worker.times),
-                       "least_cpu_ms": 1e3 * min(t["cpu_s"] for t in worker.times)}
-                for peer, worker in workers.items()}
+            worker.call()
+    first, *rest = (np.array(worker.info.pop("answer")) for worker in workers.values())
+    for other in rest:
+        assert np.abs(first - other).max() <= 1e-4 * np.abs(first).max(), f"{case}: the peers' answers differ"
+    for worker in workers.values():
+        worker.close()
+    return {peer: {**worker.info, **summary(worker.times), "mb": megabytes(peer, stem, folder),
+                   "least_cpu_ms": 1e3 * min(t["cpu_s"] for t in worker.times)} for peer, worker in workers.items()}
+
+
+def report(case: str, engine: str, found: dict[str, dict]) -> None:
+    rows = []
+    for peer, one in found.items():
+        ratios = [f"{found[base]['least_cpu_ms'] / one['least_cpu_ms']:.2f}" if base in found else "-"
+                  for base in INSTALLED]
+        rows.append([peer, f"{one['ms']:.1f}", f"{one['least_cpu_ms']:.1f}", *ratios, f"{one['mb']:.1f}",
+                     f"{one['start_ms']:.0f}"])
+    table(f"{case}, {found['mxdl-simd']['engine'] if 'mxdl-simd' in found else engine}, batch 1, one core",
+          ["peer", "ms", "least CPU ms", *(f"{base} / it" for base in INSTALLED), "MB", "start ms"], rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs="+", choices=CASES, default=CASES[:2])
-    parser.add_argument("--peers", default="", metavar="FOLDER", help="where npm installed onnxruntime-web")
+    parser.add_argument("--engine", nargs="+", choices=tuple(ENGINES), default=tuple(ENGINES))
+    parser.add_argument("--peers", default="", metavar="FOLDER", help="where npm installed the peers")
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    if not shutil.which("node"):
-        parser.exit(1, "inference_web: no node here\n")
+    engines = [engine for engine in args.engine if ENGINES[engine][1]]
+    for engine in sorted({*args.engine} - {*engines}):
+        print(f"{engine} is left out: it is not installed here")
+    if not engines:
+        parser.exit(1, "inference_web: neither Node nor Chromium here\n")
     peers = list(PEERS)
-    if not Path(args.peers, "node_modules/onnxruntime-web").is_dir():
-        print("onnxruntime-web is left out: it is not in --peers FOLDER")
-        peers.remove("onnxruntime-web")
-    results = {case: measure(case, peers, args.peers, args.runs) for case in args.case}
-    for case, found in results.items():
-        base = found.get("onnxruntime-web")
-        table(f"{case}, Node, batch 1, one core", ["peer", "ms", "least CPU ms", "x onnxruntime-web", "MB", "start ms"],
-              [[peer, f"{f['ms']:.1f}", f"{f['least_cpu_ms']:.1f}",
-                f"{base['least_cpu_ms'] / f['least_cpu_ms']:.2f}" if base else "", f"{f['bytes'] / 1e6:.1f}",
-                f"{f['start_ms']:.0f}"] for peer, f in found.items()])
+    for peer, package in INSTALLED.items():
+        if not Path(args.peers, "node_modules", package).is_dir():
+            print(f"{peer} is left out: {package} is not in --peers FOLDER")
+            peers.remove(peer)
+    results: dict = {"load": os.getloadavg()}
+    for case in args.case:
+        with tempfile.TemporaryDirectory() as scratch:
+            stem = write(case, Path(scratch))
+            for engine in engines:
+                found = results[f"{case}, {engine}"] = measure(case, engine, peers, args.peers, args.runs, stem)
+                report(case, engine, found)
     if args.json:
         print(json.dumps(results))
 

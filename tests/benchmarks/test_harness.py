@@ -41,3 +41,12 @@ def test_summary_and_mean(harness):
     assert harness.summary([{"wall_s": w, "cpu_s": 0.001} for w in (0.003, 0.001, 0.002)]) == {
         "ms": 2.0, "spread_ms": [1.0, 3.0], "cpu_ms": 1.0, "runs": 3}
     assert harness.geometric_mean([2, 8]) == pytest.approx(4)
+
+
+def test_a_peer_that_is_not_installed_is_left_out_aloud(harness, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "PACKAGES", {"strange": ("no_such_package", "json")})
+    monkeypatch.setattr(sys, "argv", ["benchmark"])
+    options = harness.arguments("", ["case"], ["plain", "strange"])
+    assert options.peer == ["plain"] and "strange IS LEFT OUT: pip install no_such_package," in capsys.readouterr().err
+    monkeypatch.setenv(harness.PEER_VARIABLE, sys.executable)
+    assert harness.python_of("strange") == harness.python_of("plain") == sys.executable
