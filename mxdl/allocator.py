@@ -15,6 +15,9 @@ from __future__ import annotations
 import ctypes
 import platform
 
+import numpy as np
+import torch
+
 from .config import malloc_mode
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3   # malloc.h
@@ -31,3 +34,18 @@ def configure() -> bool:
     libc = ctypes.CDLL(None)
     map_from, trim_from = THRESHOLDS[mode]
     return bool(libc.mallopt(M_MMAP_THRESHOLD, map_from) and libc.mallopt(M_TRIM_THRESHOLD, trim_from))
+
+
+def trim() -> None:
+    """Give back what lies free between live blocks, where MXDL_MALLOC says that memory counts."""
+    if malloc_mode() == "return" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def zeros_on_demand(like: torch.Tensor) -> torch.Tensor:
+    """Zeros of the shape and dtype of `like`, row-major.  On the CPU a large array's pages come when they are written:
+    a gradient's buffer that the first backward pass replaces never takes memory."""
+    num_bytes = like.numel() * like.element_size()
+    if like.device.type != "cpu" or num_bytes < 1 << 20:
+        return torch.zeros_like(like, memory_format=torch.contiguous_format, requires_grad=False)
+    return torch.from_numpy(np.zeros(num_bytes, np.uint8)).view(like.dtype).view(like.shape)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from .. import allocator
 from ..autograd.hand_over import Receive, early_receiver_of
 from ..autograd.state import state
 from ..device import Context
@@ -84,7 +85,6 @@ class Runner:
         if self._taped is None:
             self._taped = Program(self.plan.outputs, [Value(node, 0) for node in self.plan.inputs], in_place=False)
         return self._taped
-
 
     def receivers(self, tensors: Sequence[torch.Tensor]) -> dict[int, Receive]:
         """Those who take a gradient as soon as the backward program has it, by the number of its output."""
@@ -175,6 +175,8 @@ class CachedOp:
                     else inference_plan(graph, training, known, fold))
             runner = self._runners[key] = Runner(plan, self.flags["backend"],
                                                  parameters_folded(graph) if fold else None, captured)
+            if self._goal.needs_types:
+                allocator.trim()   # planning has left holes
         return runner
 
     def _lay_out(self, tensors: Sequence[torch.Tensor]) -> None:

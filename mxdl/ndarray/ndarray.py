@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..allocator import zeros_on_demand
 from ..autograd.state import state
 from ..device import Context, cpu, gpu
 from ..errors import MXNetError, NotBuiltError, ShapeError
@@ -264,7 +265,7 @@ class NDArray:
         from ..autograd.tape import attach  # autograd's package imports this file
         if stype not in (None, "default"):
             raise NotBuiltError(f"attach_grad: sparse gradients are not built; got stype={stype!r}; leave it out")
-        buffer = NDArray._wrap(torch.zeros_like(self._data, memory_format=torch.contiguous_format), self._ctx)
+        buffer = NDArray._wrap(zeros_on_demand(self._data), self._ctx)
         attach(self, buffer, grad_req)
 
     def backward(self, out_grad: NDArray | None = None, retain_graph: bool = False, train_mode: bool = True) -> None:

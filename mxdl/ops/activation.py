@@ -152,6 +152,11 @@ def leaky_relu_backward(dout, saved, slopes=None, *, act_type: LeakyType, slope:
     return dx, products.sum(axes).reshape(slopes.shape).to(slopes.dtype)
 
 
+@leaky_relu_backward.infer
+def _(inputs, attrs):
+    return (inputs[0], inputs[2]) if attrs["needs"][1] else inputs[:1]
+
+
 def along_channels(values: torch.Tensor, rank: int) -> torch.Tensor:
     """Values [C] as [1, C, 1, ...], to broadcast against data of `rank` axes."""
     return values.reshape(1, -1, *[1] * (rank - 2)) if rank > 1 else values

@@ -103,6 +103,11 @@ def batch_norm_backward(dout, data, gamma, mean, spread, *, needs: tuple[bool, .
     return needed if len(needed) > 1 else needed[0]
 
 
+@batch_norm_backward.infer
+def _(inputs, attrs):
+    return [kind for kind, need in zip((inputs[1], inputs[2], inputs[2]), attrs["needs"], strict=True) if need]
+
+
 @operator("_contrib_SyncBatchNorm", traits=_SPATIAL, ignored=("ndev", "key"), num_outputs=5,
           num_visible=_num_visible, updates=_STATES, auxiliary=_AUXILIARY, initializers=_INITIALIZERS,
           output_names=("output", "mean", "var"),

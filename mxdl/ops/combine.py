@@ -274,6 +274,7 @@ def _(call):
                      c_literal(call.attrs["constant_value"]))
 
 
+@rnn_param_concat.infer
 @concat.infer
 def _(inputs, attrs):
     first, axis = inputs[0], attrs["dim"] % max(len(inputs[0].shape), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..types import TensorType
 from .indexing import pick, picked_index
 from .operator import operator
 from .samples import Sample
@@ -35,6 +36,15 @@ def _(call):
     return [log_softmax_pick_gradient(call.douts[0], *call.outputs[1:], axis=call.attrs["axis"]), None]
 
 
+@log_softmax_pick.infer
+def _(inputs, attrs):
+    data, lengths = inputs[0], list(inputs[0].shape)
+    axis = attrs["axis"] % len(lengths)
+    lengths[axis] = 1
+    out = lengths if attrs["keepdims"] else lengths[:axis] + lengths[axis + 1:]
+    return TensorType(tuple(out) or (1,), data.dtype), data, TensorType(tuple(lengths), "int64")
+
+
 @operator("_backward_log_softmax_pick", traits=Traits(recompute=CHEAP), parity=None)
 def log_softmax_pick_gradient(dout, logs, place, *, axis: int = -1):
     """Gradient by data: dout at the places picked, less softmax times dout.  out: float[logs.shape]"""
@@ -42,6 +52,11 @@ def log_softmax_pick_gradient(dout, logs, place, *, axis: int = -1):
     if not picked.is_contiguous():    # torch would write through the wrong strides
         return _aten._log_softmax_backward_data(picked, logs, axis, logs.dtype)
     return _aten._log_softmax_backward_data.out(picked, logs, axis, logs.dtype, out=picked)
+
+
+@log_softmax_pick_gradient.infer
+def _(inputs, attrs):
+    return inputs[1:2]
 
 
 @log_softmax.followed_by(pick)

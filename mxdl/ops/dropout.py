@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 
+from ..types import TensorType
 from .operator import operator
 from .samples import Sample
 from .traits import CHEAP, Traits
@@ -34,6 +35,14 @@ def dropout(data, *, p: float = 0.5, mode: Literal["always", "training"] = "trai
     return thinned(data, kept, p), kept
 
 
+@dropout.infer
+def _(inputs, attrs):
+    lengths = list(inputs[0].shape)
+    for axis in attrs["axes"]:
+        lengths[axis] = 1
+    return inputs[0], TensorType((0,) if _drops_nothing(attrs) else tuple(lengths), "bool")
+
+
 @dropout.gradient
 def _(call):
     p, training = call.attrs["p"], call.attrs["training"] or call.attrs["mode"] == "always"
@@ -44,6 +53,11 @@ def _(call):
 def dropout_backward(dout, kept, *, p: float = 0.5):
     """Gradient of Dropout by its mask."""
     return thinned(dout, kept, p)
+
+
+@dropout_backward.infer
+def _(inputs, attrs):
+    return inputs[:1]
 
 
 def thinned(x: torch.Tensor, kept: torch.Tensor, p: float) -> torch.Tensor:

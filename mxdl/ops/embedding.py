@@ -41,6 +41,11 @@ def embedding_backward(dout, data, *, input_dim: int):
     return torch.ops.aten.embedding_dense_backward(dout, rows(data, input_dim), input_dim, -1, False)
 
 
+@embedding_backward.infer
+def _(inputs, attrs):
+    return (TensorType((attrs["input_dim"], inputs[0].shape[-1]), inputs[0].dtype),)
+
+
 def rows(data: torch.Tensor, count: int) -> torch.Tensor:
     """Row numbers int64[...] in [0, count) of numbers of any dtype."""
     return data.long().clamp(0, max(count - 1, 0))

@@ -22,6 +22,8 @@ LIKE_LAST = Traits(recompute=CHEAP, shape_only=(2,))
 def positions(indices: torch.Tensor, length: int, mode: str) -> torch.Tensor:
     """`indices` as int64 within [0, length): cut off at the ends ("clip"), taken modulo ("wrap"), or as they are."""
     index = indices.long()
+    if index.is_meta:   # no values; torch's meta kernels of these two import its compiler: seconds, and 60 MB
+        return index
     if mode == "clip":
         return index.clamp(0, max(length - 1, 0))
     return index.remainder(length) if mode == "wrap" else index

@@ -122,6 +122,11 @@ def mean_gradient(dout, like, *, axis: tuple[int, ...] | None = None, keepdims: 
     return broadcast_back(dout / max(count, 1), like.shape, axes)
 
 
+@mean_gradient.infer
+def _(inputs, attrs):
+    return inputs[1:2]
+
+
 @operator("_backward_max", traits=REDUCTION, parity=None)
 def extreme_gradient(dout, out, data, *, axis: tuple[int, ...] | None = None, keepdims: bool = False,
                      exclude: bool = False):

@@ -1,5 +1,6 @@
 """Which arrays share memory: arrays are mutable, so this is semantics.  Observed on MXNet 1.9.1."""
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,3 +66,19 @@ def test_context_is_told_apart_but_mixes():
     x, y = mx.nd.ones((2,), ctx=mx.cpu(1)), mx.nd.ones((2,))
     assert x.as_in_context(mx.cpu(1)) is x
     assert (x + y).ctx == mx.cpu(1) and (y + x).ctx == mx.cpu(0)
+
+
+def test_a_large_gradient_takes_no_memory_before_it_is_written():
+    def resident() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+
+    x = mx.nd.ones((16, 1 << 20))   # 64 MiB
+    before = resident()
+    x.attach_grad()
+    assert resident() - before < 16 << 20
+    assert x.grad.sum().asscalar() == 0 and x.grad.dtype == x.dtype and x.grad.shape == x.shape
+    with mx.autograd.record():
+        y = (x * 3).sum()
+    y.backward()
+    assert float(x.grad.min().asscalar()) == float(x.grad.max().asscalar()) == 3
