@@ -14,7 +14,6 @@ import json
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -96,9 +95,8 @@ def openvino_call(path: str):
 def mnn_call(path: str):
     import MNN
     made = path.replace(".onnx", ".mnn")
-    convert = "import sys; from MNN.tools.mnnconvert import main; sys.exit(main())"
-    subprocess.run([sys.executable, "-c", convert, "-f", "ONNX", "--modelFile", path, "--MNNModel", made], check=True,
-                   stdout=subprocess.DEVNULL)
+    import _tools  # MNN's converter itself: its command would install a package that reports to its makers
+    _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", path, "--MNNModel", made])
     net = MNN.Interpreter(made)
     session = net.createSession({"numThread": 1, "precision": "high"})
     given = MNN.Tensor(SHAPE, MNN.Halide_Type_Float, example(), MNN.Tensor_DimensionType_Caffe)

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 import torch
 
-from ..errors import MXNetError, ShapeError
+from ..errors import MXNetError, NotBuiltError, ShapeError
 from ..graph import Graph, Node, Value
 from ..graph.graph import postorder
 from ..graph.hidden import ORIGIN
@@ -287,6 +287,8 @@ def _run_on_meta(op: Operator, attrs: dict, inputs: tuple[TensorType, ...], node
     try:
         with torch.no_grad(), torch.device("meta"):
             outputs = op.bind(plain)(*tensors, **reserved)
+    except NotBuiltError:   # of a file from MXNet: no shape is at fault
+        raise
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         names = op.input_names(attrs, len(inputs))
         where = describe(node) if node is not None else op.name

@@ -94,7 +94,7 @@ class LanguageModel(Task):
         from mxdl import nd
         number = {word: i for i, word in enumerate(self.facts["vocabulary"])}
         for item in items:
-            words = [number.get(word, number.get("<unk>", 0)) for word in words_of(item)][:-1]
+            words = [number.get(word, number.get(word.lower(), number.get("<unk>", 0))) for word in words_of(item)][:-1]
             tokens = np.array([number.get(END, 0), *words], np.int32)[:, None]
             scores, *_ = net(nd.array(tokens), *zero_states(net, 1, None))
             logs = nd.log_softmax(scores).asnumpy()[:, 0]

@@ -6,14 +6,25 @@ import warnings
 import numpy as np
 import pytest
 
+import mxdl as mx
 from benchmarks.browser import CHROMIUM, Browser
 from mxdl.cli.main import main
+from mxdl.codegen.export import load_files
+from mxdl.codegen.formats import export_files
+from mxdl.recipes.text.language_model import LanguageModel, zero_states
+from tests.recipes.test_exported import Stepped
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.skipif(importlib.util.find_spec("ziglang") is None,
                                  reason="the package ziglang is not installed")]
 WRONG_AT_MOST = 1   # of TRIED: after six epochs about 97 % of the held-out digits are right
 TRIED = 10
+
+
+def needs_chromium() -> None:
+    if CHROMIUM is None:
+        warnings.warn("no Chromium here: no page was opened; install it to run this test", stacklevel=2)
+        pytest.skip("no Chromium here")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +56,7 @@ def held_out(folder):
 
 def test_the_page_of_a_trained_net(run, capsys):
     pytest.importorskip("PIL")
-    if CHROMIUM is None:
-        warnings.warn("no Chromium here: no page was opened; install it to run this test", stacklevel=1)
-        pytest.skip("no Chromium here")
+    needs_chromium()
     paths, truth = held_out(run)
     capsys.readouterr()
     assert main(["predict", str(run), *map(str, paths), "--json"]) == 0
@@ -75,4 +84,25 @@ def test_the_page_of_a_trained_net(run, capsys):
         (run / "noise.png").write_text("no picture")
         browser.choose("#file", run / "noise.png")
         browser.wait("document.getElementById('answer').textContent.includes('no picture')")
+        assert not browser.errors()
+
+
+def test_the_page_of_a_language_model(tmp_path):
+    needs_chromium()
+    net, task = Stepped.made()
+    net.hybridize()
+    given = [mx.nd.zeros((1, 1)), *zero_states(net, 1, None)]
+    net(*given)
+    net.export(str(tmp_path / "net"))
+    shapes = {name: x.shape for name, x in zip(("data0", "data1", "data2"), given, strict=True)}
+    export_files(*load_files(str(tmp_path / "net")), shapes, "html", tmp_path / "talk.html", "talk", task=task)
+    items = ["w3 w4 w5", "W7 strange", ""]
+    expected = list(LanguageModel(None, task).predict(net, items))
+    with Browser() as browser:
+        browser.open(tmp_path / "talk.html")
+        browser.wait("document.getElementById('speed').textContent === 'Ready.'")
+        for item, known in zip(items, expected, strict=True):
+            browser.run(f"by('words').value = {json.dumps(item)}; by('go').click()")
+            rows = browser.run("[...document.querySelectorAll('#result tr')].map(r => r.cells[0].textContent)")
+            assert rows[:3] == known["next"] and len(rows) == 10
         assert not browser.errors()

@@ -42,7 +42,11 @@ def test_as_cpp_without_winograd(name, tmp_path):
     (tmp_path / "net.bin").write_bytes(made.blob)
     subprocess.run([CPP, "-std=c++17", "-O1", LEVELS[machine_has()], "-Wall", "-Wextra", "-Werror", "-DNET_MAIN",
                     "net.cpp", "-o", "program", "-lm"], check=True, timeout=900, cwd=tmp_path)
-    assert net.off(answer(["./program", "net.bin"], net.x, tmp_path)) <= DIRECT
+    found = answer(["./program", "net.bin"], net.x, tmp_path)
+    if net.off(found) > DIRECT:     # VGG's long sums: the framework itself is about as far from float64
+        exact = net.exact()
+        own, its = (np.abs(numbers - exact).max() for numbers in (found.reshape(exact.shape), net.expected))
+        assert own <= max(DIRECT * np.abs(exact).max(), 2 * its)
 
 
 @pytest.mark.parametrize("name", NAMES)

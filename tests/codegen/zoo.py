@@ -9,8 +9,11 @@ import torch
 import mxdl as mx
 from mxdl.codegen.export import c_source
 from mxdl.codegen.frame import CFile, Options
+from mxdl.executor.program import Program
 from mxdl.gluon.model_zoo import vision
-from mxdl.graph import Graph
+from mxdl.graph import Graph, Value
+from mxdl.passes.infer_types import infer_types
+from mxdl.passes.pipeline import inference_plan
 from mxdl.types import TensorType
 
 NAMES = sorted(vision.MODELS)
@@ -30,6 +33,16 @@ class Case(NamedTuple):
     def source(self, **options) -> CFile:
         return c_source(self.graph, self.parameters, {"data": TensorType(self.x.shape)},
                         Options(**{"name": "net", "weights": "beside", "weight_file": "net.bin", **options}))
+
+    def exact(self) -> np.ndarray:
+        """What the net answers in float64."""
+        given = {name: tensor.double() for name, tensor in self.parameters.items()}
+        given["data"] = torch.from_numpy(self.x).double()
+        types = infer_types(self.graph, {name: TensorType(tuple(x.shape), "float64") for name, x in given.items()})
+        plan = inference_plan(self.graph, False, {n.name: types[Value(n, 0)] for n in self.graph.inputs})
+        with torch.no_grad():
+            program = Program(plan.outputs, [Value(node, 0) for node in plan.inputs])
+            return program.run([given[n.name] for n in plan.inputs], [0] * plan.num_seeds)[0].numpy()
 
     def off(self, found: np.ndarray) -> float:
         """The greatest difference from what is expected, of the greatest number expected."""

@@ -1,10 +1,12 @@
 """net.export_c: one C file from a block and example inputs, control flow included."""
+import json
 import shutil
 
 import numpy as np
 import pytest
 
 import mxdl as mx
+from mxdl.codegen import export_c
 from mxdl.errors import MXNetError, NotBuiltError, OperatorError
 from mxdl.gluon import HybridBlock, nn
 
@@ -86,6 +88,25 @@ def test_what_a_traced_branch_refuses():
             net(x)
     with pytest.raises(NotBuiltError, match="a symbol has no shape"):
         mx.sym.contrib.foreach(lambda d, s: (d, s), mx.sym.var("x"), [])
+
+
+FOREACH = {
+    "nodes": [{"op": "null", "name": "data", "inputs": []}, {"op": "null", "name": "state", "inputs": []},
+              {"op": "_foreach", "name": "loop", "inputs": [[0, 0, 0], [1, 0, 0]],
+               "attrs": {"in_data_locs": "(0,)", "in_state_locs": "(1,)", "num_args": "3", "num_outputs": "2",
+                         "num_out_data": "1", "remain_locs": "()"},
+               "subgraphs": [{"nodes": [{"op": "null", "name": "row", "inputs": []},
+                                        {"op": "null", "name": "total", "inputs": []},
+                                        {"op": "elemwise_add", "name": "sum", "inputs": [[0, 0, 0], [1, 0, 0]]}],
+                              "arg_nodes": [0, 1], "node_row_ptr": [0, 1, 2, 3], "heads": [[2, 0, 0], [2, 0, 0]]}]}],
+    "arg_nodes": [0, 1], "node_row_ptr": [0, 1, 2, 4], "heads": [[2, 0, 0]], "attrs": {"mxnet_version": ["int", 10901]}}
+
+
+def test_a_loop_in_a_file_of_mxnet_is_refused_before_anything_is_written(tmp_path):
+    graph = mx.sym.load_json(json.dumps(FOREACH)).graph()
+    with pytest.raises(NotBuiltError, match="_foreach.*at node 'loop'; write it with nd.contrib"):
+        export_c(graph, {}, {"data": (3, 2), "state": (2,)}, tmp_path / "no.c")
+    assert not (tmp_path / "no.c").exists()
 
 
 def test_deferred_shapes_wrong_inputs_and_nothing_written(tmp_path):

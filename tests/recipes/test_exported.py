@@ -76,20 +76,28 @@ def test_pictures(capsys):
     assert "not in this program" in refused(capsys, "eyes.c", "eye.png")
 
 
-def test_texts_word_by_word(capsys):
-    class Stepped(Net):
-        state_shape = (2, 20)
+class Stepped(Net):
+    """A language model that is given its states, as the recipes export it."""
+    state_shape = (2, 20)
+    words = ("<eos>", "<unk>", *(f"w{i}" for i in range(48)))
 
-        def hybrid_forward(self, F, tokens, hidden, cell):
-            out, (hidden, cell) = self.rnn(self.embed(tokens), [hidden, cell])
-            return self.decode(out), hidden, cell
-    words = ["<eos>", "<unk>", *(f"w{i}" for i in range(48))]
-    net = Stepped()
-    net.initialize(mx.init.Normal(0.4))
-    net.export_c("talk.c", mx.nd.zeros((1, 1)), *zero_states(net, 1, None),
-                 task={"kind": "text", "vocabulary": words, "start": words[0]})
+    def hybrid_forward(self, F, tokens, hidden, cell):
+        out, (hidden, cell) = self.rnn(self.embed(tokens), [hidden, cell])
+        return self.decode(out), hidden, cell
+
+    @classmethod
+    def made(cls):
+        """(a net, what a file says of it)"""
+        net = cls()
+        net.initialize(mx.init.Normal(0.4))
+        return net, {"kind": "text", "vocabulary": list(cls.words), "start": cls.words[0]}
+
+
+def test_texts_word_by_word(capsys):
+    net, task = Stepped.made()
+    net.export_c("talk.c", mx.nd.zeros((1, 1)), *zero_states(net, 1, None), task=task)
     items = ["w3 w4 w5", "w7 strange", ""]
-    expected = list(LanguageModel(None, {"vocabulary": words}).predict(net, items))
+    expected = list(LanguageModel(None, task).predict(net, items))
     for answer, known in zip(predict(capsys, "talk.c", *items), expected, strict=True):
         assert answer["next"] == known["next"] and answer["item"] == known["item"]
         assert answer["perplexity"] == pytest.approx(known["perplexity"], rel=1e-4)
