@@ -37,7 +37,7 @@ class Net(NamedTuple):
 
 
 NETS = {
-    "resnet1000": Net("resnet", (3, 128, 199, 3), 32, 0.0265, 2, (130, 4), 4.0),
+    "resnet1000": Net("resnet", (3, 128, 199, 3), 32, 0.0255, 2, (130, 4), 4.0),
     "lstm": Net("lstm", (4, 1000, 1000), 32, "sqrt", 1, (270, 2.5), 1.2),
     "resnet-shallow": Net("resnet", (3, 8, 12, 3), 8, "sqrt", 1, (), 2.0),
     "lstm-short": Net("lstm", (4, 1000, 50), 32, "sqrt", 1, (), 2.0),

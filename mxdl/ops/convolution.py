@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import ShapeError
+from ..types import TensorType
 from .blocked import Convolve
 from .c_text import c_text
 from .operator import operator
@@ -141,6 +142,28 @@ def _(shapes, *, kernel, num_filter, num_group, layout, **_):
     return {"weight": weight, "bias": (num_filter,)}
 
 
+@convolution.infer
+def _(inputs, attrs):
+    """By the formula; nothing where inputs do not fit, so that the kernel's error is seen."""
+    data, rank, last = inputs[0], len(attrs["kernel"]), is_channels_last(attrs["layout"])
+    if len(data.shape) != rank + 2 or any(t.dtype != data.dtype for t in inputs):
+        return ()
+    spatial, channels = (data.shape[1:-1], data.shape[-1]) if last else (data.shape[2:], data.shape[1])
+    groups, filters = attrs["num_group"], attrs["num_filter"]
+    if channels % groups or filters % groups or 0 in data.shape:
+        return ()
+    each = channels // groups
+    fits = ((filters, *attrs["kernel"], each) if last else (filters, each, *attrs["kernel"]), (filters,))
+    if any(t.shape != fit for t, fit in zip(inputs[1:], fits, strict=False)):
+        return ()
+    settings = [per_axis(attrs[name], rank, default) for name, default in (("stride", 1), ("dilate", 1), ("pad", 0))]
+    out = [(x + 2 * p - d * (k - 1) - 1) // s + 1
+           for x, k, s, d, p in zip(spatial, attrs["kernel"], *settings, strict=True)]
+    if min(out) < 1:
+        return ()
+    return (TensorType((data.shape[0], *out, filters) if last else (data.shape[0], filters, *out), data.dtype),)
+
+
 @convolution.gradient
 def _(call):
     data, weight = call.inputs[:2]
@@ -157,6 +180,13 @@ def convolution_backward(dout, data, weight, *, needs: tuple[bool, ...], stride:
     rank = weight.dim() - 2
     return _gradients(dout, data, weight, needs, per_axis(stride, rank, 1), per_axis(pad, rank, 0),
                       per_axis(dilate, rank, 1), None, num_group, is_channels_last(layout))
+
+
+@convolution_backward.infer
+def _(inputs, attrs):
+    dout, data, weight = inputs
+    bias = TensorType((weight.shape[0],), weight.dtype)
+    return [kind for kind, need in zip((data, weight, bias), attrs["needs"], strict=False) if need]
 
 
 @convolution_backward.flops

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ..errors import OperatorError, ShapeError
@@ -113,7 +114,8 @@ def binary(same: str, broadcast: str, function: Kernel, formula: str, *,
                               samples=[equal, *stretched, ints])))
     if in_place is not None:
         def overwrite(lhs: torch.Tensor, rhs: torch.Tensor):
-            fits = lhs.dtype is rhs.dtype and torch.broadcast_shapes(lhs.shape, rhs.shape) == lhs.shape
+            fits = lhs.dtype is rhs.dtype and (lhs.shape == rhs.shape
+                                               or np.broadcast_shapes(lhs.shape, rhs.shape) == lhs.shape)
             return in_place(lhs, rhs) if fits else broadcast_kernel(lhs, rhs)
         pair.same.in_place(overwrite)
         pair.broadcast.in_place(overwrite)

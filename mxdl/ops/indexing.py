@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..errors import OperatorError, ShapeError
-from ..types import DType, torch_dtype
+from ..types import DType, TensorType, torch_dtype
 from .families import c_literal
 from .indices_c import emit_pick, emit_take, whole_index
 from .operator import NOT_DIFFERENTIABLE, operator
@@ -96,6 +96,17 @@ def pick(data, index, *, axis: int = -1, keepdims: bool = False, mode: Literal["
         return out
     out = out.squeeze(axis)
     return out if out.dim() else out.reshape(1)
+
+
+@pick.infer
+def _(inputs, attrs):
+    data, lengths = inputs[0], list(inputs[0].shape)
+    lengths[attrs["axis"]] = 1
+    if math.prod(lengths) != inputs[1].size:   # the kernel says what is wrong
+        return ()
+    if not attrs["keepdims"]:
+        del lengths[attrs["axis"]]
+    return (TensorType(tuple(lengths) or (1,), data.dtype),)
 
 
 @pick.complete

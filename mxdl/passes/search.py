@@ -41,7 +41,7 @@ class Search:
             return evaluate(self.problem, choice)
         if choice not in self._known:
             self.num_evaluated += 1
-            if len(self._known) > 64 and self.problem.num_nodes > 1000:
+            if len(self._known) > 4 and self.problem.num_nodes > 1000:   # an outcome takes 0.5 kB a node
                 self._known.clear()
             self._known[choice] = evaluate(self.problem, choice)
         return self._known[choice]
@@ -159,7 +159,7 @@ class Search:
     def within(self, limit: int, max_recompute: float) -> Outcome | None:
         """The choice of least time whose peak is at most `limit`; None where there is none."""
         segmented = [choice for _, choice in self._segmented(self._rooms(1.12), 100)]
-        bases = [self.evaluate(choice) for choice in (*segmented, *self._thresholds())]
+        bases = map(self.evaluate, (*segmented, *self._thresholds()))
         fitting = [base for base in bases if self.peak(base) <= limit]
         fitting.extend(self._chained(limit, max_recompute))
         if all(base.choice.level for base in fitting) and (not fitting or self.problem.num_nodes <= _SMALL):

@@ -1,4 +1,4 @@
-"""What a first training step must not do: load torch's compiler (3 s, 60 MB) to learn types that we can tell."""
+"""What a first training step must not do: load torch's compiler (3 s, 60 MB) for types."""
 import subprocess
 import sys
 

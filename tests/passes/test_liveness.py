@@ -10,7 +10,7 @@ from mxdl.graph import Graph, Value, apply, variable
 from mxdl.ops import get
 from mxdl.passes.infer_types import infer_types
 from mxdl.passes.lifetimes import lifetimes
-from mxdl.passes.liveness import timeline
+from mxdl.passes.liveness import row_of, timeline
 from mxdl.passes.pipeline import training_plan
 from mxdl.passes.plan import Plan, plan_types
 from mxdl.types import TensorType
@@ -64,12 +64,15 @@ def storage_bytes(tensors: list) -> int:
 def check(graph: Graph, known: dict[str, TensorType], mode: object, tolerance: float = 0.0):
     states = {n for n in graph.inputs if "moving" in n.name or "running" in n.name}
     plan = training_plan(graph, True, [n for n in graph.inputs if n not in states], mode, known)
-    line = timeline(plan, plan_types(plan, known))
+    types = plan_types(plan, known)
+    line = timeline(plan, types)
     real = measured(plan, known)
     assert len(line.live) == len(real) == len(line.steps)
-    worst = max(abs(a - b) for a, b in zip(line.live, real, strict=True))
+    # what a kernel takes for itself is seen by `track` alone (tests/gluon/test_memory_plan.py)
+    live = [n - row_of(node, types).scratch for n, node in zip(line.live, line.steps, strict=True)]
+    worst = max(abs(a - b) for a, b in zip(live, real, strict=True))
     assert worst <= tolerance * max(real), (worst, max(real))
-    assert abs(line.peak - max(real)) <= tolerance * max(real)
+    assert abs(max(live) - max(real)) <= tolerance * max(real)
     return line
 
 
