@@ -16,7 +16,7 @@ from typing import Any
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe")
-SECONDS = 240   # a whole test's patience: a loaded machine starts a browser slowly
+SECONDS = 240   # patience for one answer: a loaded machine starts a browser slowly
 
 
 def _child(commands: int, answers: int, core: int | None) -> None:
@@ -43,7 +43,6 @@ class Browser:
                                          preexec_fn=lambda: _child(theirs, theirs_out, core))
         os.close(theirs)
         os.close(theirs_out)
-        self._deadline = time.monotonic() + SECONDS
         self._buffer, self._number, self._session = b"", 0, ""
         self.events: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -68,16 +67,17 @@ class Browser:
         message = {"id": self._number, "method": method, "params": params}
         session = {"sessionId": self._session} if self._session else {}
         os.write(self._out, json.dumps(message | session).encode() + b"\0")
+        deadline = time.monotonic() + SECONDS
         while True:
-            answer = self._receive()
+            answer = self._receive(deadline)
             if answer.get("id") == self._number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            if not select.select([self._in], [], [], max(0, self._deadline - time.monotonic()))[0]:
+            if not select.select([self._in], [], [], max(0, deadline - time.monotonic()))[0]:
                 raise TimeoutError(f"the browser said nothing for {SECONDS} s")
             piece = os.read(self._in, 2**16)
             if not piece:
@@ -93,8 +93,9 @@ class Browser:
         """Load a file or an address and wait until it is whole."""
         self.events.clear()
         self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
+        deadline = time.monotonic() + SECONDS
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self._receive()
+            self._receive(deadline)
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page, awaited."""
@@ -106,8 +107,9 @@ class Browser:
 
     def wait(self, condition: str) -> None:
         """Until an expression holds."""
+        deadline = time.monotonic() + SECONDS
         while not self.run(f"Boolean({condition})"):
-            if time.monotonic() > self._deadline:
+            if time.monotonic() > deadline:
                 raise TimeoutError(f"the page never came to {condition}")
             time.sleep(0.05)
 

@@ -108,7 +108,10 @@ def ncnn_call(case: str, folder: Path):
     import ncnn
     import pnnx
     import torch
-    pnnx.export(torch_net(case), str(folder / "net.pt"), (torch.from_numpy(example()),), fp16=False)
+    torch.jit.trace(torch_net(case), torch.from_numpy(example())).save(str(folder / "net.pt"))
+    shape = ",".join(map(str, SHAPE))   # the program itself: its Python face also reads names that Python cannot
+    subprocess.run([pnnx.EXEC_PATH, "net.pt", f"inputshape=[{shape}]f32", "fp16=0"], check=True, cwd=folder,
+                   stdout=subprocess.DEVNULL)
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
