@@ -33,7 +33,8 @@ def reference_python() -> str | None:
 
 
 def python_of(peer: str) -> str | None:
-    if peer == "mxnet":
+    """The interpreter of a peer, whose name may go on with what it is to do ("mxnet:mirror")."""
+    if peer.partition(":")[0] == "mxnet":
         return reference_python()
     return sys.executable if not missing(peer, sys.executable) else os.environ.get(PEER_VARIABLE) or sys.executable
 
@@ -48,8 +49,9 @@ def missing(peer: str, python: str) -> tuple:
 
 
 # -- the peer's side ------------------------------------------------------------------------------------------------
-def serve(prepare) -> None:
+def serve(prepare, warmup: int = WARMUP) -> None:
     """Answer the parent.  `prepare() -> (call, tell)`: the function to time; tell() -> a dict about it.
+    warmup: untimed calls before the timed ones.
 
     Lines written: what it tells and "first_call_s"; then, for each line read, {"wall_s", "cpu_s"} of one call.
     """
@@ -73,7 +75,7 @@ def serve(prepare) -> None:
     repeats = 0
     for _ in sys.stdin:
         if not repeats:
-            timed(WARMUP)
+            timed(warmup)
             repeats = max(1, math.ceil(MIN_RUN_S / timed(1)["wall_s"]))
         say(timed(repeats))
 
@@ -156,11 +158,11 @@ def arguments(about: str, cases: list, peers: list, default_cases: list | None =
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each; the median counts (default 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
-    if "mxnet" in options.peer and reference_python() is None:
+    if reference_python() is None and any(peer.partition(":")[0] == "mxnet" for peer in options.peer):
         print(f"MXNet 1.9.1 IS LEFT OUT: run `make parity-env`, or set {PARITY_VARIABLE}", file=sys.stderr)
-        options.peer = [peer for peer in options.peer if peer != "mxnet"]
+        options.peer = [peer for peer in options.peer if peer.partition(":")[0] != "mxnet"]
     for peer in list(options.peer):
-        lacking = peer != "mxnet" and missing(peer, python_of(peer))
+        lacking = peer.partition(":")[0] != "mxnet" and missing(peer, python_of(peer))
         if lacking:
             print(f"{peer} IS LEFT OUT: pip install {' '.join(lacking)}, or set {PEER_VARIABLE} to a Python that has "
                   f"it and torch", file=sys.stderr)
@@ -173,10 +175,10 @@ def serving() -> tuple | None:
     return tuple(sys.argv[2:4]) if sys.argv[1:2] == ["--serve"] else None
 
 
-def run(main, prepare) -> None:
+def run(main, prepare, warmup: int = WARMUP) -> None:
     """What a benchmark's script does: serve one (peer, case) where `Worker` started it, else compare them all."""
     served = serving()
     if served:
-        serve(lambda: prepare(*served))
+        serve(lambda: prepare(*served), warmup)
     else:
         main()

@@ -77,6 +77,13 @@ def dense_gradients(dout, data, weight, needs: tuple[bool, ...], flatten: bool, 
     return tuple(grads) if len(grads) > 1 else grads[0]
 
 
+@fully_connected_backward.infer
+def _(inputs, attrs):
+    dout, data, weight = inputs
+    bias = TensorType((weight.shape[0],), dout.dtype)
+    return tuple(t for t, needed in zip((data, weight, bias), attrs["needs"], strict=False) if needed)
+
+
 @fully_connected_backward.flops
 def _(inputs, outputs, attrs):
     return sum(attrs["needs"][:2]) * 2 * inputs[0].size * (inputs[2].size // inputs[2].shape[0])

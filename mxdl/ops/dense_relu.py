@@ -59,6 +59,12 @@ def _(total, dout, out, data, weight, *, needs: tuple[bool, ...], flatten: bool 
     return dense_gradients(_aten.threshold_backward(dout, out, 0), data, weight, needs, flatten, total)
 
 
+@fully_connected_relu_backward.infer
+def _(inputs, attrs):
+    dout, _, data, weight = inputs
+    return fully_connected_backward.infer_rule((dout, data, weight), attrs)
+
+
 @fully_connected_relu_backward.flops
 def _(inputs, outputs, attrs):
     dout, _, data, weight = inputs

@@ -123,10 +123,12 @@ def _(inputs, attrs):
 lp_pooling_backward = operator("_backward_lp_Pooling", traits=Traits(recompute=CHEAP, layout="spatial"),
                                parity=None)(_gradient)
 
-
 @pooling_backward.infer
 def _(inputs, attrs):
     return inputs[1:2]
+
+
+lp_pooling_backward.infer(pooling_backward.infer_rule)
 
 
 def _in_format_of(dout: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
