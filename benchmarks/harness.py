@@ -43,6 +43,8 @@ def python_of(peer: str) -> str | None:
 def missing(peer: str, python: str) -> tuple:
     """The packages of a peer that an interpreter lacks."""
     names = PACKAGES.get(peer, ())
+    if not names:
+        return ()
     script = "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if u.find_spec(n) is None])"
     done = subprocess.run([python, "-c", script, *names], stdout=subprocess.PIPE, text=True, check=True)
     return tuple(done.stdout.split())

@@ -123,6 +123,7 @@ def _(inputs, attrs):
 lp_pooling_backward = operator("_backward_lp_Pooling", traits=Traits(recompute=CHEAP, layout="spatial"),
                                parity=None)(_gradient)
 
+
 @pooling_backward.infer
 def _(inputs, attrs):
     return inputs[1:2]

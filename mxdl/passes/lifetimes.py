@@ -67,8 +67,8 @@ def decide(rows: Sequence[Row], given: Iterable[Hashable], results: Iterable[Has
     owners = _Owners(given)
     decisions = []
     for position, row in enumerate(rows):
-        wanted = tuple(key in last for key in row.outputs)
-        dying = dict.fromkeys(key for key in row.inputs if last[key] == position)
+        wanted = tuple([key in last for key in row.outputs])
+        dying = dict.fromkeys([key for key in row.inputs if last[key] == position])
         overwrites = owners.overwritten(row, dying) if in_place and row.rule.overwrites else -1
         owners.step(row, wanted, dying)
         decisions.append(Decision(wanted, tuple(dying), overwrites))

@@ -6,7 +6,9 @@ with the values that save most time per byte.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ..errors import GraphError
@@ -44,11 +46,25 @@ def mirrored(plan: Plan, goal: Goal, known: Mapping[str, TensorType] | None) -> 
 
 def planned(plan: Plan, types: Types, goal: Goal) -> Planned:
     """The best plan found for `goal`.  Raises GraphError where the memory is too little, with the least that is not."""
-    problem = problem_of(plan, types, seconds_of(types, machine_rates()))
-    search = Search(problem)
-    before = search.everything
-    after = _chosen(search, goal, problem)
-    return Planned(plan if after is before else mirror(plan, after.choice), types, before, after, problem)
+    with _uncollected():
+        problem = problem_of(plan, types, seconds_of(types, machine_rates()))
+        search = Search(problem)
+        before = search.everything
+        after = _chosen(search, goal, problem)
+        return Planned(plan if after is before else mirror(plan, after.choice), types, before, after, problem)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's collector of cycles: planning makes millions of small tuples and no cycle, and the collector
+    would walk over all of them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _chosen(search: Search, goal: Goal, problem: Problem) -> Outcome:

@@ -4,6 +4,7 @@ Letters: n forward nodes, in running order; a *position* is a node's place among
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -72,10 +73,14 @@ class Problem:
     def num_nodes(self) -> int:
         return len(self.nodes)
 
+    @functools.cached_property
+    def _sources(self) -> list[list[int]]:
+        makers = self.makers
+        return [[makers[key] for key in row.inputs if makers[key] >= 0] for row in self.rows]
+
     def sources(self, position: int) -> list[int]:
         """Positions of the forward nodes that a node reads."""
-        makers = self.makers
-        return [makers[key] for key in self.rows[position].inputs if makers[key] >= 0]
+        return self._sources[position]
 
 
 def problem_of(plan: Plan, types: Types, time: Callable[[Node], float]) -> Problem:
@@ -139,25 +144,29 @@ class Recomputation:
         keep = self._choice.keep
         if keep[position]:
             return None
+        find: Callable[[int], Any] = self._find_nested if self._choice.level else self._retained.get
+        known = find(position)
+        if known is not None:
+            return known
         stack = [position]
         while stack:
             top = stack[-1]
-            if self._find(top) is not None:
+            if find(top) is not None:
                 stack.pop()
                 continue
-            waiting = [p for p in self._sources(top) if not keep[p] and self._find(p) is None]
+            waiting = [p for p in self._sources(top) if not keep[p] and find(p) is None]
             if waiting:
                 stack.extend(reversed(waiting))
                 continue
             stack.pop()
-            made = self._emit(top, self._find)
+            made = self._emit(top, find)
             if self._choice.is_retained(top, self._cursor):
                 self._retained[top] = made
             else:
                 self._passing[top] = made
-        return self._find(position)
+        return find(position)
 
-    def _find(self, position: int) -> Any:
+    def _find_nested(self, position: int) -> Any:
         made = self._passing.get(position)
         if made is None:
             made = self._retained.get(position)
