@@ -95,7 +95,7 @@ def _layer(step: Step, layer: Layer, group: Group, c: Sections) -> str:
     x, y = c.geometry(step.reads[0]), c.geometry(step.writes[0])
     sided = len(step.reads) > 1
     side = c.geometry(step.reads[1]) if sided else None
-    body = f"{layer.kernel}({layer.arguments(x, y, side, c.post(tail_expression(group)))});"
+    body = f"{layer.kernel}({layer.arguments(x, y, side, c.post(tail_expression(group)), c.instance)});"
     unused = " ".join(f"(void){name};" for name in "wbrs")
     name = c.instance(layer.kernel, f"{_SIGNATURE} {{\n    {unused}\n    {body}\n}}")
     packs = [c.pack_pointer(pack) for pack in layer.packs] or ["NULL", "NULL"]

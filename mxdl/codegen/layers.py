@@ -6,17 +6,19 @@ every size in it is a constant, so that the compiler unrolls it for the shape.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..graph import Value
 from ..ops.blocked import Convolve, Pool
-from .geometry import BLOCK, Geometry, Margin
+from .geometry import BLOCK, FLOAT_BYTES, Geometry, Margin
 
 PLANES = 4      # input channels up to which a convolution reads planes
-CACHE_BYTES = 1 << 21       # a core's second-level cache, half of which transformed tiles should take
+CACHE_BYTES = 1 << 21       # a core's second-level cache
 #: of a core of some 200 GFLOP/s: what the cost model weighs work (FLOP) against memory (bytes) with
-FLOPS_PER_BYTE = 8          # parameters stream from memory at an eighth of what is computed in a second
+FLOPS_PER_BYTE = 16         # parameters stream from memory at 13 GB/s
 TRANSFORM_FLOPS = 20        # what writing and reading a transformed element costs
+GROUP = 64                  # filters whose products stay in the cache
 NARROW = 64                 # pixels up to which an image is narrow
 
 
@@ -44,7 +46,8 @@ class Shapes(NamedTuple):
 class Layer(NamedTuple):
     """kernel: an INLINE function of kernels/*.c.in.   lanes: channels in a block of its input.   margin: what it reads
     around the input.   packs: parameters, then bias.   scratch: floats.   images: of a batch.
-    tile, tiles: a Winograd tile's output pixels a side, and how many are transformed at a time."""
+    tile, tiles: a Winograd tile's output pixels a side, and how many are transformed at a time; group: filters whose
+    products are there at a time."""
 
     kernel: str
     form: Convolve | Pool
@@ -56,10 +59,14 @@ class Layer(NamedTuple):
     scratch: int = 0
     tiles: int = 0
     tile: int = 0
+    group: int = 0
 
-    def arguments(self, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> str:
-        """The call's arguments in the words of the layer's function; x, y and r point at first pixels."""
-        return ", ".join(map(str, _ARGUMENTS[self.kernel](self, x, y, side, post)))
+    def arguments(self, x: Geometry, y: Geometry, side: Geometry | None, post: int,
+                  instance: Callable[[str, str], str]) -> str:
+        """The call's arguments in the words of the layer's function; x, y and r point at first pixels.
+        instance(kernel, definition): the name of a function that layers may share, made once."""
+        shared = _products(self, instance) if self.kernel == "conv_winograd" else ()
+        return ", ".join(map(str, (*_ARGUMENTS[self.kernel](self, x, y, side, post), *shared)))
 
 
 def convolution(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Value | None,
@@ -124,16 +131,35 @@ def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: 
     margin = Margin(*form.pad, *(max(tile * count + 2 - pad - length, 0) for count, pad, length in zip(
         (rows, columns), form.pad, shapes[1:3], strict=True)))
     deep, wide, points = _whole(shapes.channels), _whole(shapes.filters), (tile + 2) ** 2
-    streams = points * 4 * deep * wide > CACHE_BYTES     # then every pass over the filters comes from memory
-    tiles = winograd_tiles(rows * columns, points * 4 * (deep + wide), CACHE_BYTES // (1 if streams else 2))
+    group = GROUP if wide % GROUP == 0 else wide
+    room = CACHE_BYTES if _streams(points * 4 * deep * wide) else CACHE_BYTES // 8
+    tiles = winograd_tiles(rows * columns, points * 4 * (deep + group), room)
     pack = Pack("pack_winograd", weight, (shapes.filters, shapes.channels, tile), points * shapes.channels * wide)
     return Layer("conv_winograd", form, shapes, images, margin=margin, packs=(pack, bias), tile=tile, tiles=tiles,
-                 scratch=points * tiles * (deep + wide))
+                 group=group, scratch=points * tiles * (deep + group))
+
+
+def _streams(num_bytes: int) -> bool:
+    """Whether parameters come from memory each time that they are read."""
+    return num_bytes > CACHE_BYTES // 2
+
+
+def _products(layer: Layer, instance: Callable[[str, str], str]) -> tuple[str, str]:
+    """The functions that multiply a Winograd layer's transformed tiles: `tiles` of them, and those that are left."""
+    shapes, points = layer.shapes, (layer.tile + 2) ** 2
+    total = math.prod(math.ceil(length / layer.tile) for length in shapes[4:])
+
+    def products(count: int) -> str:
+        sizes = (layer.tiles, shapes.channels, shapes.filters, layer.group, count,
+                 int(_streams(layer.packs[0].floats * FLOAT_BYTES)))
+        return instance("winograd_products", "(const float *v, const float *u, float *z) {\n"
+                        f"    winograd_products({points}, v, u, z, {', '.join(map(str, sizes))});\n}}")
+    return products(layer.tiles), products(total % layer.tiles or layer.tiles)
 
 
 def winograd_tiles(total: int, tile_bytes: int, room_bytes: int) -> int:
     """How many tiles are transformed at a time: as there is room, evenly, in whole register tiles of seven."""
-    runs = math.ceil(total / max(room_bytes // tile_bytes, 16))
+    runs = math.ceil(total / max(room_bytes // tile_bytes, 14))
     each = math.ceil(total / runs)
     return each if runs == 1 else math.ceil(each / 7) * 7
 
@@ -155,14 +181,15 @@ def _conv_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | Non
     vectors = "(TILE_V + 1) / 2" if 1 < oh and oh * ow <= NARROW else "TILE_V"
     if layer.kernel == "conv_depthwise":
         return (*buffers, shapes.channels, *windows)
-    return (*buffers, shapes.channels // form.groups, layer.lanes, shapes.filters // form.groups, *windows, vectors)
+    return (*buffers, shapes.channels // form.groups, layer.lanes, shapes.filters // form.groups, *windows, vectors,
+            int(_streams(layer.packs[0].floats * FLOAT_BYTES // form.groups)))
 
 
 def _winograd_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:
     shift = (1 - layer.form.pad[0]) * x.row + (1 - layer.form.pad[1]) * x.lanes
     start = f"x + {shift}" if shift else "x"
     return (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side), "s", layer.shapes.channels,
-            layer.shapes.filters, layer.shapes.out_height, layer.shapes.out_width, layer.tile, layer.tiles,
+            layer.shapes.filters, layer.shapes.out_height, layer.shapes.out_width, layer.tile, layer.tiles, layer.group,
             post)
 
 
