@@ -55,7 +55,8 @@ def serve(prepare, warmup: int = WARMUP) -> None:
     """Answer the parent.  `prepare() -> (call, tell)`: the function to time; tell() -> a dict about it.
     warmup: untimed calls before the timed ones.
 
-    Lines written: what it tells and "first_call_s"; then, for each line read, {"wall_s", "cpu_s"} of one call.
+    Lines written: what it tells and "first_call_s"; then {"wall_s", "cpu_s"} of one call for each line read, which says
+    how many calls follow each other (0: as many as take about MIN_RUN_S).
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
@@ -75,11 +76,11 @@ def serve(prepare, warmup: int = WARMUP) -> None:
     first = timed(1)["wall_s"]
     say(dict(tell(), first_call_s=first))
     repeats = 0
-    for _ in sys.stdin:
+    for line in sys.stdin:
         if not repeats:
             timed(warmup)
             repeats = max(1, math.ceil(MIN_RUN_S / timed(1)["wall_s"]))
-        say(timed(repeats))
+        say(timed(int(line) or repeats))
 
 
 # -- the parent's side ----------------------------------------------------------------------------------------------
@@ -95,8 +96,8 @@ class Worker:
             env=env, preexec_fn=lambda: os.sched_setaffinity(0, cores))
         self.info = self._answer()
 
-    def run(self) -> dict:
-        self.process.stdin.write("run\n")
+    def run(self, calls: int = 0) -> dict:
+        self.process.stdin.write(f"{calls}\n")
         self.process.stdin.flush()
         return self._answer()
 
@@ -112,8 +113,10 @@ class Worker:
         return json.loads(line)
 
 
-def side_by_side(script: str, case: str, peers: list, runs: int, environments: dict | None = None) -> dict:
-    """{peer: {"ms", "spread_ms": [least, greatest], "cpu_ms", "first_call_s", ...}}; a peer that fails has "error"."""
+def side_by_side(script: str, case: str, peers: list, runs: int, environments: dict | None = None,
+                 block: int = 0) -> dict:
+    """{peer: {"ms", "spread_ms": [least, greatest], "cpu_ms", "first_call_s", ...}}; a peer that fails has "error".
+    block: also time blocks of so many calls, under "block": {"ms", "spread_ms", "cpu_ms"}; else nothing is added."""
     workers, results = {}, {}
     for peer in peers:
         try:
@@ -124,9 +127,13 @@ def side_by_side(script: str, case: str, peers: list, runs: int, environments: d
     for _ in range(runs):
         for peer, worker in workers.items():
             times[peer].append(worker.run())
+    blocks = {peer: [] for peer in workers}
+    for _ in range(runs if block else 0):
+        for peer, worker in workers.items():
+            blocks[peer].append(worker.run(block))
     for peer, worker in workers.items():
         worker.close()
-        results[peer] = dict(worker.info, **summary(times[peer]))
+        results[peer] = dict(worker.info, **summary(times[peer]), **({"block": summary(blocks[peer])} if block else {}))
     return results
 
 

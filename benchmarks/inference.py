@@ -3,8 +3,9 @@
 Claim: the file that plain `cc -O3` compiles takes the best instruction set and is faster than ONNX Runtime, with AVX2
 alone no slower.  Every peer runs the zoo's own net (resnet50_v1 strides in its 1x1 convolutions): mxdl exports it to C,
 torch runs it as torch layers, ONNX Runtime, OpenVINO and MNN what torch's exporter writes of these, ncnn what pnnx
-makes of them.  CPU time counts.  Peers that are not installed are left out, aloud; MXDL_PEER_PYTHON names a Python that
-has them and torch.
+makes of them.  CPU time counts, of blocks of 20 calls as a server makes them; beside it by turns, each of them a few
+calls of which the first is cold.  Peers that are not installed are left out, aloud; MXDL_PEER_PYTHON names a Python
+that has them and torch.
     python benchmarks/inference.py [--case resnet18_v1 ...] [--peer mxdl-c ...] [--runs 5] [--json]
 """
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 PEERS = ["mxdl-c", "mxdl-c-avx2", "onnxruntime", "openvino", "ncnn", "mnn", "torch", "torch.compile", "mxnet"]
 CASES = ["resnet18_v1", "resnet50_v1", "mobilenetv2_1.0"]
 SHAPE = (1, 3, 224, 224)
+BLOCK = 20      # calls that follow each other
 
 
 def example() -> np.ndarray:
@@ -167,23 +169,28 @@ def prepare(peer: str, case: str):
 
 def main() -> None:
     options = harness.arguments(__doc__, CASES, PEERS)
-    results = {case: harness.side_by_side(__file__, case, options.peer, options.runs) for case in options.case}
+    results = {case: harness.side_by_side(__file__, case, options.peer, options.runs, block=BLOCK)
+               for case in options.case}
     ratios: dict = {}
     for case, found in results.items():
         rows = []
-        base = found.get("onnxruntime", {}).get("cpu_ms")
+        base = found.get("onnxruntime", {})
         for peer in options.peer:
             result = found[peer]
             if "cpu_ms" not in result:
-                rows.append([peer, "failed", "-", "-", "-", "-", "-", "-"])
+                rows.append([peer, "failed", *"-" * 8])
                 continue
-            ratio = base / result["cpu_ms"] if base else None
-            if ratio is not None:
-                ratios.setdefault(case, {})[peer] = ratio
-            rows.append([peer, f"{result['ms']:.2f}", f"{result['cpu_ms']:.2f}", f"{ratio:.2f}" if ratio else "-",
+            both = [base["block"]["cpu_ms"] / result["block"]["cpu_ms"], base["cpu_ms"] / result["cpu_ms"]
+                    ] if "cpu_ms" in base else []
+            if both:
+                ratios.setdefault(case, {})[peer] = dict(zip(["blocks", "turns"], both, strict=True))
+            block, turns = [f"{ratio:.2f}" for ratio in both] or "--"
+            rows.append([peer, f"{result['block']['ms']:.2f}", f"{result['block']['cpu_ms']:.2f}", block,
+                         f"{result['cpu_ms']:.2f}", turns,
                          *(f"{result[key]:.0f}" if key in result else "-"
                            for key in ("create_ms", "compile_s", "library_kb", "memory_mb"))])
-        header = ["peer", "wall ms", "CPU ms", "ONNX Runtime / it", "create ms", "compile s", "library kB", "memory MB"]
+        header = ["peer", "wall ms", "CPU ms", "ONNX Runtime / it", "by turns: CPU ms", "ONNX Runtime / it",
+                  "create ms", "compile s", "library kB", "memory MB"]
         harness.table(f"{case}, batch 1, one pinned thread, median", header, rows)
     if options.json:
         print(json.dumps({"benchmark": "inference", "load": os.getloadavg(), "onnxruntime_over": ratios,

@@ -178,7 +178,7 @@ def _conv_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | Non
         oh, ow = 1, oh * ow      # rows lie together: one long row
     buffers = (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side))
     windows = (oh, ow, kh, kw, *form.stride, *form.dilate, post)
-    vectors = "(TILE_V + 1) / 2" if 1 < oh and oh * ow <= NARROW else "TILE_V"
+    vectors = "(TILE_V > 2 ? TILE_V / 2 : TILE_V)" if 1 < oh and oh * ow <= NARROW else "TILE_V"
     if layer.kernel == "conv_depthwise":
         return (*buffers, shapes.channels, *windows)
     return (*buffers, shapes.channels // form.groups, layer.lanes, shapes.filters // form.groups, *windows, vectors,

@@ -163,3 +163,17 @@ def test_avx512_and_avx2_give_the_same_bits(tmp_path):
     wide, narrow = (outputs(tmp_path / "net.c", tmp_path, arrays["x"].asnumpy(), LEVELS[name])
                     for name in ("avx512", "avx2"))
     np.testing.assert_array_equal(wide, narrow)
+
+
+def test_max_pooling_passes_nan_on(tmp_path):
+    shape = (1, 24, 13, 15)
+    graph, arrays = build(lambda x: [mx.sym.Pooling(conv(x, 16, 1), kernel=(3, 3), stride=(2, 2), pool_type="max")],
+                          shape)
+    export_c(graph, {k: v.to_torch() for k, v in arrays.items() if k != "x"}, {"x": shape}, tmp_path / "net.c", "net")
+    x = arrays["x"].asnumpy()
+    x[0, 3, 4, 5] = np.nan      # neither the first nor the last of the windows that hold it
+    arrays["x"] = mx.nd.array(x)
+    expected = CachedOp(graph)(*[arrays[n.name] for n in graph.inputs])[0].asnumpy()
+    got = outputs(tmp_path / "net.c", tmp_path, x, levels()[0]).reshape(expected.shape)
+    assert np.isnan(expected).any()
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
