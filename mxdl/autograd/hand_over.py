@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: takes a variable's complete gradient; it may write to the variable
 Receive = Callable[[torch.Tensor], None]
 _ATTRIBUTE = "_mxdl_receive"
+#: how many `handing_over` are open: where none is, nobody asks each variable whether it has a receiver
+_open: list[None] = []
 _ONE_USE = "_mxdl_one_use"
 
 
@@ -26,12 +28,14 @@ def handing_over(heads: Sequence[NDArray], receivers: Mapping[NDArray, Receive])
     """
     uses = uses_of_leaves([head._data for head in heads])
     reached = {array: receive for array, receive in receivers.items() if array._data in uses}
+    _open.append(None)
     try:
         for array, receive in reached.items():
             setattr(array._data, _ATTRIBUTE, receive)
             setattr(array._data, _ONE_USE, uses[array._data] == 1)
         yield set(reached)
     finally:
+        _open.pop()
         for array in reached:
             delattr(array._data, _ATTRIBUTE)
             delattr(array._data, _ONE_USE)
@@ -39,7 +43,12 @@ def handing_over(heads: Sequence[NDArray], receivers: Mapping[NDArray, Receive])
 
 def receiver_of(leaf: torch.Tensor) -> Receive | None:
     """Who takes the gradient of this variable; None where it is written to its buffer."""
-    return getattr(leaf, _ATTRIBUTE, None)
+    return getattr(leaf, _ATTRIBUTE, None) if _open else None
+
+
+def is_handing_over() -> bool:
+    """Whether any variable may have a receiver now."""
+    return bool(_open)
 
 
 def early_receiver_of(leaf: torch.Tensor) -> Receive | None:

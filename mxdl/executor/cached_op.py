@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from .. import allocator
-from ..autograd.hand_over import Receive, early_receiver_of
+from ..autograd.hand_over import Receive, early_receiver_of, is_handing_over
 from ..autograd.state import state
 from ..device import Context
 from ..errors import GraphError, suggest
@@ -189,8 +189,9 @@ class CachedOp:
     @staticmethod
     def _write_back(runner: Runner, results: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]) -> None:
         """Overwrite the auxiliary states with their new values."""
-        for position, new in zip(runner.updated, results[runner.num_outputs:], strict=False):
-            inputs[position].detach().copy_(new)
+        if runner.updated:
+            new = results[runner.num_outputs:runner.num_outputs + len(runner.updated)]
+            torch._foreach_copy_([inputs[position].detach() for position in runner.updated], new)
 
 
 class TapeNode(torch.autograd.Function):
@@ -222,7 +223,7 @@ class TapeNode(torch.autograd.Function):
             values = [*douts, *ctx.residuals, *(tensors[i] for i in runner.saved_inputs)]
             if not state.retain_graph:
                 ctx.residuals = None
-            receivers = runner.receivers(tensors)
+            receivers = runner.receivers(tensors) if is_handing_over() else {}
             if receivers:
                 grads = runner.backward.run_handing_over(values, ctx.seeds, receivers, runner.points)
             else:

@@ -51,20 +51,29 @@ def batch_norm(data, gamma, beta, moving_mean, moving_var, *, eps: float = 1e-3,
     """
     if fix_gamma:
         gamma = torch.ones_like(gamma)
-    x = data.movedim(axis, 1)
+    x = _channels_second(data, axis)
     if not training or use_global_stats:
         out = torch.native_batch_norm(x, gamma, beta, moving_mean, moving_var, False, 0.0, eps)[0]
         spread = torch.rsqrt(moving_var + eps) if output_mean_var else moving_var
-        return out.movedim(1, axis), moving_mean, spread, moving_mean, moving_var
+        return _channels_at(out, axis), moving_mean, spread, moving_mean, moving_var
     mean_after, unbiased_after = moving_mean.clone(), moving_var.clone()
     out, mean, inverse_std = torch.native_batch_norm(x, gamma, beta, mean_after, unbiased_after, True, 1 - momentum,
                                                      eps)
     count = math.prod(x.shape) // max(x.shape[1], 1)
     if count > 1:  # torch mixes in the unbiased variance
-        var_after = torch.add(unbiased_after * ((count - 1) / count), moving_var, alpha=momentum / count)
+        var_after = unbiased_after.mul_((count - 1) / count).add_(moving_var, alpha=momentum / count)
     else:
         var_after = moving_var * momentum
-    return out.movedim(1, axis), mean, inverse_std, mean_after, var_after
+    return _channels_at(out, axis), mean, inverse_std, mean_after, var_after
+
+
+def _channels_second(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    return tensor if axis == 1 else tensor.movedim(axis, 1)
+
+
+def _channels_at(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    """The reverse of `_channels_second`."""
+    return tensor if axis == 1 else tensor.movedim(1, axis)
 
 
 @batch_norm.complete
@@ -96,9 +105,10 @@ def batch_norm_backward(dout, data, gamma, mean, spread, *, needs: tuple[bool, .
     if fix_gamma:
         gamma = torch.ones_like(gamma)
     running, saved = ((mean, spread), (None, None)) if global_stats else ((None, None), (mean, spread))
-    dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(
-        dout.movedim(axis, 1), data.movedim(axis, 1), gamma, *running, *saved, not global_stats, eps, list(needs))
-    grads = (dx.movedim(1, axis) if needs[0] else None, dgamma, dbeta)
+    dout, data = _channels_second(dout, axis), _channels_second(data, axis)
+    dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(dout, data, gamma, *running, *saved,
+                                                                  not global_stats, eps, list(needs))
+    grads = (_channels_at(dx, axis) if needs[0] else None, dgamma, dbeta)
     needed = tuple(grad for grad, need in zip(grads, needs, strict=True) if need)
     return needed if len(needed) > 1 else needed[0]
 

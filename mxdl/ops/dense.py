@@ -65,11 +65,15 @@ def _(total, dout, data, weight, *, needs: tuple[bool, ...], flatten: bool = Tru
 
 def dense_gradients(dout, data, weight, needs: tuple[bool, ...], flatten: bool, total: torch.Tensor | None = None):
     """total: what the weight's gradient is added to, in its memory."""
-    x = data.reshape(data.shape[0], -1) if flatten else data.reshape(-1, data.shape[-1])
-    rows = dout.reshape(-1, dout.shape[-1])
+    x, rows = data, dout
+    if data.dim() != 2:
+        x = data.reshape(data.shape[0], -1) if flatten else data.reshape(-1, data.shape[-1])
+    if dout.dim() != 2:
+        rows = dout.reshape(-1, dout.shape[-1])
     grads = []
     if needs[0]:
-        grads.append((rows @ weight).reshape(data.shape))
+        dx = rows @ weight
+        grads.append(dx if data.dim() == 2 else dx.reshape(data.shape))
     if needs[1]:
         grads.append(rows.t() @ x if total is None else total.addmm_(rows.t(), x))
     if len(needs) > 2 and needs[2]:

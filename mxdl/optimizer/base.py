@@ -226,7 +226,7 @@ class Optimizer:
         with torch.no_grad():
             for group in self._groups(index, [x._data for x in weight], [x._data for x in grad],
                                       [_tensors(one) for one in state]):
-                for piece in _pieces(group):
+                for piece in [group] if self.reads_once else _pieces(group):
                     self.apply(piece)
 
     def update_multi_precision(self, index, weight, grad, state) -> None:
@@ -255,6 +255,11 @@ class Optimizer:
         """Whether `update` may be given lists: an ``update`` of one's own may not, unless it sets aggregate_num."""
         return type(self).update is Optimizer.update or self.aggregate_num > 0
 
+    @property
+    def reads_once(self) -> bool:
+        """Whether `apply` brings no array into the cache twice: then a group goes through it in one call."""
+        return False
+
     def apply(self, group: Group) -> None:
         """Updates the parameters of a group in place; called under no_grad."""
         raise NotImplementedError(f"{type(self).__name__} must define update(index, weight, grad, state)")
@@ -274,7 +279,7 @@ class Optimizer:
             group = groups[key]
             group.indices.append(index)
             group.weights.append(weight)
-            group.grads.append(grad.to(weight.dtype))
+            group.grads.append(grad if grad.dtype is weight.dtype else grad.to(weight.dtype))
             for column, tensor in zip(group.states, state, strict=True):
                 column.append(tensor)
         return list(groups.values())

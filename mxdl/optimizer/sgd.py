@@ -27,6 +27,10 @@ class SGD(Optimizer):
         self.lazy_update = lazy_update
         self.num_states = 1 if momentum else 0
 
+    @property
+    def reads_once(self) -> bool:
+        return type(self) in (SGD, ccSGD) and not self.clip_gradient   # clipped gradients are a second array
+
     def apply(self, group: Group) -> None:
         if group.states:
             rules.sgd_mom(group.weights, group.grads, *group.states, momentum=self.momentum, **self.common(group))

@@ -251,3 +251,11 @@ def test_a_name_that_is_taken_is_registered_with_a_warning():
         register(type("SGD", (SGD,), {}))
     with pytest.warns(UserWarning, match="takes the place"):
         register(SGD)
+
+
+@pytest.mark.parametrize(("settings", "calls"), [({"momentum": 0.9}, 1), ({}, 1), ({"clip_gradient": 0.5}, 3)])
+def test_sgd_takes_all_arrays_in_one_call_where_it_reads_them_once(settings, calls, monkeypatch):
+    optimizer, seen = SGD(**settings), []
+    monkeypatch.setattr(optimizer, "apply", lambda group: seen.append(len(group.weights)))
+    updated(get_updater(optimizer), arrays([(1 << 16,)] * 3), num_updates=1)
+    assert len(seen) == calls and sum(seen) == 3
