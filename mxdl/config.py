@@ -25,6 +25,13 @@ def malloc_mode() -> str:
     return mode
 
 
+def ask_for_huge_pages() -> None:
+    """THP_MEM_ALLOC_ENABLE: torch reads it at its first array: 1 asks Linux for pages of 2 MiB for arrays of that size
+    and more, 0 does not.  Default: 1 under MXDL_MALLOC=keep, else as torch has it, which is 0
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
 def verify_passes() -> bool:
     """MXDL_VERIFY_PASSES: 1 verifies the graph after every pass (the tests do).  Default: 0"""
     return os.environ.get("MXDL_VERIFY_PASSES", "0") == "1"

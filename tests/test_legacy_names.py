@@ -1,6 +1,8 @@
 """MXNet's small modules: context, base, engine, runtime, util; the allocator's setting."""
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,3 +72,21 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
 def test_a_step_faults_no_pages_in():
     faults = int(subprocess.check_output([sys.executable, "-c", STEPS], text=True))
     assert faults < 500, "a step touches 10,240 pages; they must stay with the process"
+
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+HUGE = """
+import mxdl as mx
+x = mx.nd.ones((8, 1 << 20))
+print(sum(int(line.split()[1]) for line in open("/proc/self/smaps_rollup") if line.startswith("AnonHugePages")))
+"""
+
+
+@pytest.mark.skipif(not HUGE_PAGES.exists() or "[madvise]" not in HUGE_PAGES.read_text() or
+                    not mx.allocator.configure(), reason="huge pages are not there for the asking")
+@pytest.mark.parametrize(("settings", "given"), [({}, True), ({"THP_MEM_ALLOC_ENABLE": "0"}, False),
+                                                 ({"MXDL_MALLOC": "system"}, False)])
+def test_large_arrays_lie_in_huge_pages(settings, given):
+    env = {name: value for name, value in os.environ.items() if name not in ("THP_MEM_ALLOC_ENABLE", "MXDL_MALLOC")}
+    kilobytes = int(subprocess.check_output([sys.executable, "-c", HUGE], text=True, env={**env, **settings}))
+    assert (kilobytes > 16 << 10) == given

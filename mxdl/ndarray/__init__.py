@@ -1,7 +1,6 @@
 """Arrays that users hold: ``mx.nd``.  Functions and methods of operators are generated from the registry."""
 from __future__ import annotations
 
-from .. import allocator
 from ..errors import missing_attribute
 from . import (
     _internal,
@@ -24,7 +23,6 @@ from .invoke import invoke, invoke_by_name
 from .ndarray import NDArray
 from .protocols import from_dlpack, to_dlpack_for_read, to_dlpack_for_write
 
-allocator.configure()
 for _function in (control_flow.foreach, control_flow.while_loop, control_flow.cond, control_flow.rand_zipfian):
     setattr(contrib, _function.__name__, _function)
 arithmetic.install()

@@ -61,7 +61,7 @@ def batch_norm(data, gamma, beta, moving_mean, moving_var, *, eps: float = 1e-3,
                                                      eps)
     count = math.prod(x.shape) // max(x.shape[1], 1)
     if count > 1:  # torch mixes in the unbiased variance
-        var_after = unbiased_after.mul_((count - 1) / count).add_(moving_var, alpha=momentum / count)
+        var_after = torch.add(unbiased_after * ((count - 1) / count), moving_var, alpha=momentum / count)
     else:
         var_after = moving_var * momentum
     return _channels_at(out, axis), mean, inverse_std, mean_after, var_after
