@@ -4,11 +4,14 @@
 """
 from .dist_async import AsyncStore
 from .dist_sync import DistSyncStore
+from .dist_sync_elastic import ElasticStore
 from .errors import DeadServerError, DeadWorkerError, JobError, JobFailedError, KVStoreError, StoreNotBuiltError
+from .horovod import HorovodStore
 from .job import Job
 from .local import LocalStore
+from .nccl import NcclStore
 from .store import KVStore, KVStoreBase, Updater, create, is_for_workers
 
-__all__ = ["AsyncStore", "DeadServerError", "DeadWorkerError", "DistSyncStore", "Job", "JobError", "JobFailedError",
-           "KVStore", "KVStoreBase", "KVStoreError", "LocalStore", "StoreNotBuiltError", "Updater", "create",
-           "is_for_workers"]
+__all__ = ["AsyncStore", "DeadServerError", "DeadWorkerError", "DistSyncStore", "ElasticStore", "HorovodStore", "Job",
+           "JobError", "JobFailedError", "KVStore", "KVStoreBase", "KVStoreError", "LocalStore", "NcclStore",
+           "StoreNotBuiltError", "Updater", "create", "is_for_workers"]

@@ -201,6 +201,20 @@ class Machine:
         self.board.tell(DONE, block + 1)
         return names
 
+    def meet(self) -> None:
+        """Returns when all workers of the job have come here: what they did before is done everywhere."""
+        block, board = self.claim(1), self.board
+        board.tell(POSTED, block + 1)
+        if self.machines == 1:
+            board.wait_all(POSTED, block + 1)
+        elif self.leaders is None:
+            board.wait(ARRIVED, block + 1, 0)
+        else:
+            board.wait_all(POSTED, block + 1)
+            self.leaders.gather(torch.zeros(1, dtype=torch.int64))
+            board.tell(ARRIVED, block + 1)
+        board.tell(DONE, block + 1)
+
     # -- between machines -------------------------------------------------------------------------------------
     def _ends_exchange(self, block: int, position: int, pieces: list[Piece]) -> bool:
         """Whether the blocks up to this one go out together: they must lie in one stretch, full but for the last."""

@@ -2,6 +2,7 @@
 
     publish   every worker encodes its block, with what earlier ones left out, into its slot
     exchange  the leaders tell each other the payloads of their machines' workers
+              (votes whose result is one bit: each counts a share of them and tells the results)
     reduce    worker r of a machine decodes slice r of all workers' payloads and adds them, in the order of ranks
     collect   every worker copies the result block into its arrays
 """
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from .bucket import Piece, cut
 from .collective import Machine, read, values_of
+from .collective_network import Leaders
 from .compression import Codec
 from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, Board
 
@@ -25,6 +27,8 @@ class Coded:
 
     def __init__(self, machine: Machine, codec: Codec, payloads: Board):
         self.machine, self.codec, self.payloads, self.board = machine, codec, payloads, machine.board
+        self._counts = [sum(place.machine == number for place in machine.places) for number in range(machine.machines)]
+        self._is_vote = machine.machines > 2 and codec.is_one_bit(len(machine.places))
         self._here = [rank for rank, place in enumerate(machine.places) if place.machine == machine.number]
         self.sent_bytes = 0      # payloads of this worker
 
@@ -65,15 +69,37 @@ class Coded:
         if leaders is None:
             return
         self.board.wait_all(POSTED, block + 1)
+        (self._vote if self._is_vote else self._tell_all)(leaders, block, piece)
+        self.board.tell(ARRIVED, block + 1)
+
+    def _tell_all(self, leaders: Leaders, block: int, piece: Piece) -> None:
+        """Brings all machines' payloads here."""
         mine = torch.cat([self._payload(rank, block, piece) for rank in self._here])
-        counts = [sum(place.machine == number for place in self.machine.places) for number in range(leaders.machines)]
-        each = leaders.exchange(mine, [count * self.codec.payload_bytes(piece.length) for count in counts])
+        each = leaders.exchange(mine, [count * self.codec.payload_bytes(piece.length) for count in self._counts])
         for number, payloads in enumerate(each):
             ranks = [rank for rank, place in enumerate(self.machine.places) if place.machine == number]
             for rank, payload in zip(ranks, payloads.chunk(len(ranks)), strict=True):
                 if number != self.machine.number:
                     self._payload(rank, block, piece).copy_(payload)
-        self.board.tell(ARRIVED, block + 1)
+
+    def _vote(self, leaders: Leaders, block: int, piece: Piece) -> None:
+        """Counts the votes of this machine's share of the block and brings all results here, as worker 0's payload."""
+        whole = self.codec.payload_bytes(piece.length)
+        share = -(-whole // leaders.machines)
+        bounds = [(min(whole, number * share), min(whole, (number + 1) * share)) for number in range(leaders.machines)]
+        mine = [self._payload(rank, block, piece) for rank in self._here]
+        parts = [torch.cat([payload[start:end] for payload in mine]) for start, end in bounds]
+        start, end = bounds[leaders.place]
+        votes = leaders.swap(parts, [count * (end - start) for count in self._counts])
+        values = min(piece.length, 8 * end) - min(piece.length, 8 * start)
+        total, result = torch.zeros(values), torch.empty(end - start, dtype=torch.uint8)
+        for count, payloads in zip(self._counts, votes, strict=True):
+            for payload in payloads.chunk(count) if values else ():
+                self.codec.add(payload, values, 0, total)
+        self.codec.finish(total)
+        self.codec.encode_result(total, result)
+        results = leaders.exchange(result, [stop - begin for begin, stop in bounds])
+        self._payload(0, block, piece).copy_(torch.cat(results))
 
     def _reduce(self, block: int, piece: Piece) -> None:
         if self.machine.machines == 1:
@@ -82,7 +108,7 @@ class Coded:
             self.board.wait(ARRIVED, block + 1, 0)
         start, end = self.machine.slice_of(self.board.rank, piece)
         total = values_of(self.board.result(block), piece)[start:end].zero_()
-        for rank in range(len(self.machine.places)):
+        for rank in range(1 if self._is_vote else len(self.machine.places)):
             self.codec.add(self._payload(rank, block, piece), piece.length, start, total)
         self.codec.finish(total)
         self.board.tell(REDUCED, block + 1)

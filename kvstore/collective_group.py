@@ -21,12 +21,21 @@ log = logging.getLogger("mxdl.kvstore")
 
 
 class Meeting:
-    """This worker among the others of its job.  `machine` does their sums."""
+    """This worker among the others of its job.  `machine` does their sums.
 
-    def __init__(self, control: Control):
+    steps: the last that this worker completed.   is_leaving: this worker ends; nothing waits any more.
+    """
+
+    def __init__(self, control: Control, group: Group | None = None):
         self.control = control
-        self.group: Group = control.form()
         self.steps = -1
+        self.is_leaving = False
+        self.meet(control.form() if group is None else group)
+
+    def meet(self, group: Group) -> None:
+        """Makes `machine` of a group that has formed; every worker of it calls this."""
+        control = self.control
+        self.group = group
         self._coded = 0
         self._name = f"sync/{self.group.generation}"      # every store forms a generation of its own
         self._store = SharedStore(control, self._name)
@@ -56,9 +65,14 @@ class Meeting:
         else:
             path = Path(self._store.get(key).decode())
             board = Board(self._place.worker, size, blocks, block_bytes, path, slots)
-        self.control.barrier(f"{self._name}/{name}", strict=True)
-        if self._place.worker == 0:
-            board.forget_name()
+        try:
+            self.control.barrier(f"{self._name}/{name}", strict=True)
+        except BaseException:
+            board.close()
+            raise
+        finally:
+            if self._place.worker == 0:
+                board.forget_name()
         board.ranks, board.check, board.last_step = self._ranks, self.look, lambda: self.steps
         return board
 
@@ -73,6 +87,8 @@ class Meeting:
 
     def look(self) -> None:
         """Raises DeadWorkerError when a worker of the group is dead, was replaced or left before the others."""
+        if self.is_leaving:
+            raise JobFailedError("this worker left before what it pushed was summed")
         self.control.check()
         for one in self.group.members:
             now = self.control.member("worker", one.rank)
@@ -88,12 +104,15 @@ class Meeting:
             return DeadWorkerError(dead or error.ranks, error.last_step, error.reason)
         return error
 
-    def part(self) -> None:
-        """Waits until all living workers come here, at most the time after which a silent worker is dead."""
+    def part(self, group_only: bool = False) -> None:
+        """Waits until all living workers come here, at most the time after which a silent worker is dead.
+
+        group_only: does not wait for newcomers, nor when somebody of the group is gone already.
+        """
         if self.control.is_closed:
             return
         try:
-            self.control.barrier(f"{self._name}/end", timeout=self.control.job.timeout)
+            self.control.barrier(f"{self._name}/end", group_only, self.control.job.timeout)
         except (TimeoutError, JobFailedError) as error:
             log.warning("closing a store of worker %d before the others do: %s", self.control.job.rank, error)
 

@@ -1,6 +1,7 @@
 """The leaders of the machines, one a machine: a Gloo group of their own, apart from torch's default group."""
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -30,6 +31,7 @@ class Leaders:
         self.place, self.machines, self._look, self._explain = place, machines, look, explain
         self._group = ProcessGroupGloo(store, place, machines, options)
         self.sent_bytes = self.received_bytes = 0
+        self._under_way = 0      # exchanges that began and have not ended well
 
     def start_allreduce(self, values: Tensor) -> list[Any]:
         """Begins to add `values` over the machines, in place; `finish` what it returns before reading them."""
@@ -73,11 +75,27 @@ class Leaders:
         parts[self.place] = values
         return parts
 
+    def swap(self, parts: list[Tensor], lengths: list[int]) -> list[Tensor]:
+        """Sends parts[m] to machine m; what came from each, in the order of machines.
+
+        parts: uint8[...] each; the one for this machine is given back.   lengths: bytes that each machine sends here.
+        """
+        sends = [part.numel() * (place != self.place) for place, part in enumerate(parts)]
+        receives = [length * (place != self.place) for place, length in enumerate(lengths)]
+        incoming = parts[0].new_empty(sum(receives))
+        outgoing = torch.cat([part for place, part in enumerate(parts) if place != self.place])
+        self._count(sum(sends), sum(receives))
+        self.finish([self._started(self._group.alltoall_base, incoming, outgoing, receives, sends)])
+        found = list(incoming.split(receives))
+        found[self.place] = parts[self.place]
+        return found
+
     def finish(self, works: list[Any]) -> None:
         """Waits for exchanges.  Raises DeadWorkerError and its like when they cannot be completed."""
         for work in works:
             while not self._finished(work):
                 self._look()
+            self._under_way -= 1
 
     def gather(self, numbers: Tensor) -> list[Tensor]:
         """Everybody's numbers, in the order of machines.  numbers: int64[n], the same n everywhere"""
@@ -89,9 +107,14 @@ class Leaders:
 
     def close(self) -> None:
         """Closes the connections: who still waits for this leader gets an error."""
-        del self._group      # the only reference; the group has no call that closes it
+        if self._under_way:
+            # the end of a group waits for its exchanges, and one with a dead leader never ends: so this one stays
+            self._group.abort()
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._group))
+        del self._group
 
     def _started(self, exchange: Callable[..., Any], *arguments: Any) -> Any:
+        self._under_way += 1
         try:
             return exchange(*arguments)
         except RuntimeError as error:
@@ -100,10 +123,14 @@ class Leaders:
     def _finished(self, work: Any) -> bool:
         try:
             work.wait(timedelta(seconds=LOOK_S))
+            return True
+        except RuntimeError:
+            if not work.is_completed():
+                return False
+        try:
+            work.wait()     # it has ended since the time was over, perhaps well
         except RuntimeError as error:
-            if work.is_completed():
-                raise self._explain(error) from error
-            return False
+            raise self._explain(error) from error
         return True
 
     def _count(self, sent: int, received: int) -> None:

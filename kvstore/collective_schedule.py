@@ -18,9 +18,11 @@ import torch
 
 from .collective import Machine
 from .collective_network import Leaders
+from .elastic import Elastic, NewcomersWait
 from .errors import DeadWorkerError, JobFailedError, KVStoreError
 from .shared_memory import LOG_ENTRIES, LOGGED, LONGEST_SLEEP_S, LOOK_S, SLEEP_S, STOPPED
 
+IDLE_LOOK_S = 0.25           # how often an elastic worker that has nothing to sum looks whether the others live
 MOST_TASKS = 500             # of one round: what is announced fits 8 KiB
 
 
@@ -46,20 +48,37 @@ class Schedule:
     """Carries out tasks in a thread of its own.
 
     run: carries out the tasks of a round.   limit_bytes: of one round; a task larger than that has a round of its own.
+    elastic: goes on when a worker died; None: a death is an error.
     """
 
-    def __init__(self, machine: Machine, run: Callable[[list[Task]], None], limit_bytes: int):
-        self._machine, self._run, self._limit_bytes = machine, run, limit_bytes
-        board = self._board = machine.board
+    def __init__(self, machine: Machine, run: Callable[[list[Task]], None], limit_bytes: int,
+                 elastic: Elastic | None = None):
+        self._run, self._limit_bytes, self._elastic = run, limit_bytes, elastic
         self._tasks: dict[int, deque[Task]] = defaultdict(deque)     # by name, in the order of submission
         self._submitted = self._finished = 0
+        self._rounds = 0 if elastic is None else elastic.rounds
+        self._running: list[Task] = []
+        self._under_way: list[Task] = []        # with `elastic`: carried out here, perhaps not everywhere
         self._failure: BaseException | None = None
         self._changed = threading.Condition()
         self._closing = False
-        self._read = [0] * board.size                                # on the leader: entries read of each log
-        self._forms: dict[int, list[deque[int]]] = defaultdict(lambda: [deque() for _ in range(board.size)])
+        self._take(machine)
         self._thread = threading.Thread(target=self._serve, name="mxdl kvstore", daemon=True)
         self._thread.start()
+
+    def _take(self, machine: Machine) -> None:
+        """Goes on with this machine, whose logs are empty."""
+        board = machine.board
+        self._machine, self._board, self._logged = machine, board, 0
+        self._read = [0] * board.size                                # on the leader: entries read of each log
+        self._forms: dict[int, list[deque[int]]] = defaultdict(lambda: [deque() for _ in range(board.size)])
+        waiting = [task for tasks in self._tasks.values() for task in tasks]
+        for task in sorted(waiting, key=lambda task: task.number):
+            self._log(task)
+
+    def _log(self, task: Task) -> None:
+        self._board.log(self._logged, task.name, task.form)
+        self._logged += 1
 
     # -- the training thread ----------------------------------------------------------------------------------
     def submit(self, tasks: list[Task]) -> None:
@@ -70,9 +89,13 @@ class Schedule:
                 self._raise_failure()
                 self._tasks[task.name].append(task)
                 task.number = self._submitted
-                self._board.log(self._submitted, task.name, task.form)
                 self._submitted += 1
+                self._log(task)
             self._changed.notify_all()
+
+    @property
+    def has_failed(self) -> bool:
+        return self._failure is not None
 
     def wait(self, tasks: list[Task]) -> None:
         """Returns when the tasks are carried out.  Raises what stopped them."""
@@ -80,12 +103,20 @@ class Schedule:
             task.done.wait()
         self._raise_failure()
 
-    def close(self) -> bool:
-        """Carries out what was submitted, then ends the thread.  Whether everything was carried out."""
+    def close(self, patience: float, give_up: Callable[[], None]) -> bool:
+        """Carries out what was submitted, then ends the thread.  Whether everything was carried out.
+
+        patience: seconds without progress after which `give_up` is called, which makes the thread's waiting raise.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        finished = -1
+        while self._thread.is_alive():
+            if finished == self._finished:
+                give_up()
+            finished = self._finished
+            self._thread.join(patience)
         return self._failure is None
 
     def _raise_failure(self) -> None:
@@ -98,19 +129,53 @@ class Schedule:
     def _serve(self) -> None:
         try:
             with torch.no_grad():
-                while self._has_work():
-                    self._round()
+                while self._turn():
+                    pass
         except BaseException as error:      # whoever waits gets it
             self._fail(error)
 
+    def _turn(self) -> bool:
+        """One round, or the forming of a new group.  False: the thread is to end."""
+        try:
+            if not self._has_work():
+                return False
+            self._round()
+        except (DeadWorkerError, NewcomersWait) as error:
+            if self._elastic is None or self._closing and self._finished == self._submitted:
+                raise
+            self._go_on(self._elastic, error)
+        return True
+
     def _has_work(self) -> bool:
+        """Waits for a task.  With `elastic`, raises DeadWorkerError when a worker dies meanwhile."""
+        def ready() -> bool:
+            return self._finished < self._submitted or self._closing
         with self._changed:
-            self._changed.wait_for(lambda: self._finished < self._submitted or self._closing)
+            while not self._changed.wait_for(ready, IDLE_LOOK_S if self._elastic else None):
+                self._board.check()
             return self._finished < self._submitted
 
+    def _go_on(self, elastic: Elastic, error: DeadWorkerError | NewcomersWait) -> None:
+        """Forms a group of those who live, and logs anew what is yet to be carried out, or was not everywhere."""
+        letting_in, came = self._running if isinstance(error, NewcomersWait) else [], False
+        while True:
+            try:
+                came |= elastic.form(error)
+                if elastic.compare(self._rounds) > self._rounds:
+                    self._finish(self._under_way)
+                elastic.share()
+                break
+            except DeadWorkerError as another:
+                error = another
+        self._under_way = []
+        if came:
+            self._end(letting_in)
+        with self._changed:
+            self._take(elastic.machine)
+
     def _fail(self, error: BaseException) -> None:
-        dead = error.ranks[0] + 2 if isinstance(error, DeadWorkerError) else 1
-        self._board.tell(STOPPED, dead)
+        if self._elastic is None or not isinstance(error, JobFailedError):     # else the others go on without this one
+            self._board.tell(STOPPED, error.ranks[0] + 2 if isinstance(error, DeadWorkerError) else 1)
         with self._changed:
             self._failure = error
             for task in (task for tasks in self._tasks.values() for task in tasks):
@@ -121,12 +186,25 @@ class Schedule:
         """Carries out what the leader announces."""
         names = self._choose() if self._board.rank == 0 else self._machine.hear()
         with self._changed:
-            tasks = [self._tasks[name][0] for name in names]
+            tasks = self._running = [self._tasks[name][0] for name in names]
         self._run(tasks)
+        if self._elastic is not None:
+            self._under_way = tasks
+            self._machine.meet()
+        self._finish(tasks)
+
+    def _finish(self, tasks: list[Task]) -> None:
+        if self._elastic is not None:
+            self._elastic.settle(tasks)
+        self._under_way = []
+        self._rounds += 1
+        self._end(tasks)
+
+    def _end(self, tasks: list[Task]) -> None:
         with self._changed:
-            for name in names:
-                self._tasks[name].popleft()
-            self._finished += len(names)
+            for task in tasks:
+                self._tasks[task.name].popleft()
+            self._finished += len(tasks)
             self._changed.notify_all()
         for task in tasks:
             task.done.set()

@@ -79,6 +79,16 @@ def slice_elements() -> int:
     return _positive("MXNET_KVSTORE_SLICE_THRESHOLD", 40_000)
 
 
+def elastic() -> bool:
+    """MXDL_ELASTIC: 1 makes `dist_sync` go on when a worker dies (docs/kvstore.md).  Default: 0"""
+    return os.environ.get("MXDL_ELASTIC", "0") == "1"
+
+
+def least_workers() -> int:
+    """MXDL_LEAST_WORKERS: an elastic job ends when fewer are left.  Default: 1"""
+    return _positive("MXDL_LEAST_WORKERS", 1)
+
+
 def max_delay() -> int | None:
     """MXDL_MAX_DELAY: pushes that a worker of `dist_async` may be ahead of the slowest one.  Default: no bound"""
     return _positive("MXDL_MAX_DELAY", 1) if os.environ.get("MXDL_MAX_DELAY") else None

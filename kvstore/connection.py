@@ -22,6 +22,7 @@ from .frames import HEADER, STRANGER, Bounds, Frame, Kind, decode, pack, take, u
 
 WAKE_S = 0.5
 HANDSHAKE_S = 5.0
+KEPT_BYTES = 8 << 20    # of an answer's memory, from one to the next
 MAX_PARTS = 512         # pieces of memory that one system call takes
 #: between members that proved themselves; payloads are bounded by what the head says, before memory is taken
 DATA = Bounds(head_bytes=64 << 20, payload_bytes=1 << 44)
@@ -41,7 +42,7 @@ class Connection:
     def __init__(self, sock: socket.socket, check: Callable[[], None]):
         self.socket, self.check = sock, check
         self.sent_bytes = self.received_bytes = self.pending = 0
-        self._buffer = torch.empty(0, dtype=torch.uint8)
+        self._buffer = self._answer = torch.empty(0, dtype=torch.uint8)
         sock.settimeout(WAKE_S)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -99,6 +100,14 @@ class Connection:
         found = self._buffer[:size]
         self.payload_into([view_bytes(found)])
         return found
+
+    def answer_memory(self, size: int) -> Tensor:
+        """uint8[size] for what is to be sent; small ones in memory that the next call uses again."""
+        if size > KEPT_BYTES:
+            return torch.empty(size, dtype=torch.uint8)
+        if self._answer.numel() < size:
+            self._answer = torch.empty(size, dtype=torch.uint8)
+        return self._answer[:size]
 
     def payload_into(self, pieces: list[memoryview]) -> None:
         """Reads payload into the pieces of memory, in order."""

@@ -46,7 +46,9 @@ class ControlServer:
         self._channels: dict[int, Channel] = {}
         self._strangers = 0
         self._passed: dict[str, None] = {}
-        self._waiting: dict[tuple[str, str], set[int]] = {}
+        self._waiting: dict[str, set[int]] = {}
+        self._forming: dict[int, bool] = {}      # who asks for a group, and whether it would have newcomers
+        self._formed_alone = False
         self._answers: dict[Kind, Callable[[int, Frame], Awaitable[list[Any]]]] = {
             Kind.HEARTBEAT: self._heartbeat, Kind.FORM: self._form, Kind.BARRIER: self._barrier, **self.keys.answers}
 
@@ -98,9 +100,16 @@ class ControlServer:
             channel.close()
 
     async def _watch(self) -> None:
-        """Declares the silent dead."""
+        """Declares the silent dead; after a time in which this server itself stood still, nobody is silent."""
+        every = min(0.5, self.job.timeout / 8)
+        looked = time.monotonic()
         while True:
-            await asyncio.sleep(min(0.5, self.job.timeout / 8))
+            await asyncio.sleep(every)
+            now = time.monotonic()
+            if now - looked > every + self.job.timeout / 2:
+                log.warning("control server: stood still for %.1f s; every member's silence begins anew", now - looked)
+                self.members.forgive()
+            looked = now
             for session in self.members.expire():
                 await self._announce(session)
                 self._evict(session)
@@ -219,40 +228,48 @@ class ControlServer:
         return []
 
     async def _form(self, session: int, frame: Frame) -> list[Any]:
-        """Fields: least number of workers, ms to wait for more than these, ms until TimeoutError.
+        """Fields: least number of workers, ms to wait for more than these, ms until TimeoutError, whether newcomers may
+        come in (0: the living of the present group, where this session belongs, go on alone).
 
-        Answers the generation and the members, in the order of ranks, once all living workers ask for it.
+        Answers the generation and the members, in the order of ranks, once all who are to be in it ask for it.
         """
-        minimum, patience_ms, timeout_ms = take(frame, int, int, int)
-        waiting = self._wait_list("form", str(self.members.generation))
-        before = self.members.generation
-        waiting.add(session)
+        minimum, patience_ms, timeout_ms, newcomers = take(frame, int, int, int, int)
+        before, asking = self.members.generation, self._forming
+        asking[session] = bool(newcomers)
         await self._notify()
         full = self.job.num_workers
 
         def done(least: int) -> bool:
-            return self.members.generation > before or self.members.may_form(waiting, least)
+            if self.members.generation > before and session in self.members.group:
+                return True
+            return session in self.members.to_form(asking, least)
         try:
             if not await self._until(lambda: done(full), min(patience_ms, timeout_ms)):
                 if not await self._until(lambda: done(min(minimum, full)), timeout_ms - min(patience_ms, timeout_ms)):
-                    raise TimeoutError(self._who_is_missing(timeout_ms, waiting))
+                    raise TimeoutError(self._who_is_missing(timeout_ms, set(asking)))
+            if session in asking:      # nobody has formed it yet
+                group = self.members.to_form(asking, min(minimum, full))
+                self._formed_alone = not all(asking[one] for one in group)
+                self.members.form(group)
+                for one in group:
+                    del asking[one]
+                await self._notify()
         finally:
-            waiting.discard(session)
-        if self.members.generation == before:
-            self.members.form()
-            await self._notify()
+            asking.pop(session, None)
         told = [self.members.members[one].told() for one in self.members.group]
-        return [self.members.generation, told]
+        return [self.members.generation, told, int(self._formed_alone)]
 
     async def _barrier(self, session: int, frame: Frame) -> list[Any]:
-        """Fields: name, whether a death since the group formed is an error, ms until TimeoutError.
+        """Fields: name, strict, ms until TimeoutError.
 
-        A barrier that was passed stays open: a replacement comes to those of the time before it.
+        strict: it is one of the present group only, and a death since that formed is an error; else of all the living,
+        who first must all have come.  A barrier that was passed stays open: a replacement comes to those of the time
+        before it.
         """
         name, strict, timeout_ms = take(frame, str, int, int)
         if name in self._passed:
             return []
-        waiting = self._wait_list("barrier", name)
+        waiting = self._wait_list(name)
         waiting.add(session)
         await self._notify()
 
@@ -260,6 +277,8 @@ class ControlServer:
             return bool(strict) and self.members.gone() is not None
 
         def complete() -> bool:
+            if strict and self.members.group:
+                return name in self._passed or waiting.issuperset(self.members.group)
             here = {one.session for one in self.members.living()} <= waiting
             return name in self._passed or here and not self.members.never_came()
         if not await self._until(lambda: complete() or lost(), timeout_ms):
@@ -271,10 +290,10 @@ class ControlServer:
             del self._passed[next(iter(self._passed))]
         return []
 
-    def _wait_list(self, kind: str, name: str) -> set[int]:
+    def _wait_list(self, name: str) -> set[int]:
         if len(self._waiting) > MAX_NAMES:         # names are used once: forget the oldest
             del self._waiting[next(iter(self._waiting))]
-        return self._waiting.setdefault((kind, name), set())
+        return self._waiting.setdefault(name, set())
 
     def _who_is_missing(self, timeout_ms: int, waiting: set[int]) -> str:
         never = self.members.never_came()

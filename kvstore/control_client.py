@@ -40,10 +40,15 @@ SLACK_S = 5.0       # the control server answers after the time it was given; th
 
 
 class Group(NamedTuple):
-    """Workers that agreed to go on together.  members: in the order of ranks; `members[i].rank` may skip the dead."""
+    """Workers that agreed to go on together.
+
+    members: in the order of ranks; `members[i].rank` may skip the dead.   is_rest: what is left of the group before,
+    without newcomers, who may still wait.
+    """
 
     generation: int
     members: list[Member]
+    is_rest: bool = False
 
     @property
     def ranks(self) -> list[int]:
@@ -259,18 +264,20 @@ class Control:
         """Tells (with the next sign of life) that this worker completed a step."""
         self._step = step
 
-    def form(self, minimum: int | None = None, patience: float | None = None, timeout: float | None = None) -> Group:
+    def form(self, minimum: int | None = None, patience: float | None = None, timeout: float | None = None,
+             newcomers: bool = True) -> Group:
         """Agrees with all living workers on a group; call it in every worker, first and after each death.
 
         minimum: the least number of workers (default: all).   patience: seconds to wait for more than these.
+        newcomers: False: with the living of the present group alone; others who ask wait for the next one.
         Raises TimeoutError, which says who is missing.
         """
         timeout = self.job.join_timeout if timeout is None else timeout
         minimum = self.job.num_workers if minimum is None else minimum
         patience = timeout if patience is None else patience
-        answer = self.ask(Kind.FORM, [minimum, int(patience * 1e3), int(timeout * 1e3)], timeout)
-        generation, told = take(answer, int, list)
-        group = Group(generation, [Member(**one) for one in told])
+        answer = self.ask(Kind.FORM, [minimum, int(patience * 1e3), int(timeout * 1e3), int(newcomers)], timeout)
+        generation, told, is_rest = take(answer, int, list, int)
+        group = Group(generation, [Member(**one) for one in told], bool(is_rest))
         self.generation = generation
         self._locate(group.members)
         return group

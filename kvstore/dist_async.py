@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import itertools
+import json
 import logging
 import time
 from collections import defaultdict
@@ -19,11 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import config
+from . import compression, config, structure
 from .array_bytes import dtype_name, padded_bytes, parts, view_bytes
 from .connection import DATA
 from .control_client import Control
-from .errors import JobFailedError, KVStoreError, StoreNotBuiltError
+from .errors import JobFailedError, KVStoreError
 from .files import write_atomically
 from .frames import HEADER, Kind, pack, take, unpack_fields, unpack_header
 from .job import UNKNOWN, Job
@@ -65,6 +66,8 @@ class AsyncStore(KVStore):
         self._layouts: dict[Key, Layout] = {}
         self._dtypes: dict[Key, torch.dtype] = {}
         self._key_kind: type | None = None
+        self._codec: compression.Codec | None = None
+        self._residuals: dict[Key, Tensor] = {}
         self._optimizer: Any = None
         self._settings: dict[str, Any] = {}
         self._barriers = itertools.count()
@@ -141,6 +144,9 @@ class AsyncStore(KVStore):
         dense = [(name, copies) for name, copies in call if not copies[0].is_sparse]
         if dense:
             totals = reduce_many([copies for _, copies in dense], CPU)
+        if dense and self._codec is not None:
+            self._push_coded(self._codec, [(name, total) for (name, _), total in zip(dense, totals, strict=True)])
+        elif dense:
             self._change(Kind.PUSH, [(name, total, [dtype_name(total.dtype)])
                                      for (name, _), total in zip(dense, totals, strict=True)])
         sparse = [(name, copies) for name, copies in call if copies[0].is_sparse]
@@ -173,8 +179,7 @@ class AsyncStore(KVStore):
         wanted = pairs("row_sparse_pull", key, row_ids)
         for name, copy, ids in with_row_ids(targets, wanted):
             one = as_tensor("row_sparse_pull", name, ids)
-            found = self._pull_rows(name, one.detach().to(CPU, torch.int64).flatten().unique())
-            copy.copy_(found if copy.is_sparse else found.to_dense())
+            self._pull_rows(name, _in_order(one.detach().to(CPU, torch.int64).flatten()), copy)
 
     def set_updater(self, updater: Updater | None) -> None:
         raise KVStoreError("set_updater: the servers run the optimizer, and a function cannot travel; use "
@@ -201,8 +206,11 @@ class AsyncStore(KVStore):
             self._settings = settings
 
     def set_gradient_compression(self, compression_params: dict) -> None:
-        raise StoreNotBuiltError(f"set_gradient_compression({compression_params!r}): dist_async sends gradients as "
-                                 f"they are; leave compression_params out, or use dist_sync")
+        """Pushes dense float32 gradients in few bits (docs/compression.md); every worker calls it alike."""
+        self._codec, self._residuals = compression.create(compression_params), {}
+        if self._is_first():
+            self._everywhere(Kind.CODING, [dict(compression_params), structure.flatten({})[0]])
+        self.barrier()
 
     # -- optimizer states --------------------------------------------------------------------------------------
     def save_optimizer_states(self, fname, dump_optimizer: bool = False) -> None:
@@ -235,6 +243,18 @@ class AsyncStore(KVStore):
         """What each server counted: requests and bytes by kind, seconds in the optimizer, in the journal, and waiting
         for stragglers."""
         return [take(answer.frame, dict)[0] for answer in self._everywhere(Kind.PROFILE, [])]
+
+    def set_server_profiler(self, state: str) -> None:
+        """"run": the servers begin to note every request; "stop": they stop.  MXNet's profiler.set_state does it with
+        profile_process="server"."""
+        self._everywhere(Kind.PROFILE, [state])
+
+    def dump_server_profile(self, fname) -> int:
+        """Writes what the servers noted as one file for Chrome's tracing or Perfetto; how many requests were too many
+        to be kept."""
+        found = [take(answer.frame, dict)[0] for answer in self._everywhere(Kind.PROFILE, ["dump"])]
+        write_atomically(fname, json.dumps({"traceEvents": [one for part in found for one in part["events"]]}).encode())
+        return sum(part["left_out"] for part in found)
 
     def close(self) -> None:
         """Leaves the job.  A server in this process goes on serving until the other workers have left."""
@@ -287,6 +307,26 @@ class AsyncStore(KVStore):
             self._traffic[name][0] += tensor.numel() * tensor.element_size()
         self._exchange({server: [Request(kind, [rows], parts(tensors[server])[0])] for server, rows in entries.items()})
 
+    def _push_coded(self, codec: compression.Codec, call: list[tuple[Key, Tensor]]) -> None:
+        """Sends each piece as a payload of its own; what a payload leaves out waits in the key's residual."""
+        entries: defaultdict[int, list[list[Any]]] = defaultdict(list)
+        payloads: defaultdict[int, list[Tensor]] = defaultdict(list)
+        for name, total in call:
+            if total.dtype is not torch.float32:
+                raise KVStoreError(f"push: gradient compression takes float32 gradients; key {name!r} has "
+                                   f"{dtype_name(total.dtype)}")
+            place = self._layouts[name]
+            if name not in self._residuals:
+                self._residuals[name] = torch.zeros(place.shape)
+            for piece, part, left in zip(place.pieces, place.cut(total), place.cut(self._residuals[name]), strict=True):
+                payload = torch.empty(codec.payload_bytes(part.numel()), dtype=torch.uint8)
+                codec.encode(part.reshape(-1), left.view(-1), payload)
+                entries[piece.server].append([name])
+                payloads[piece.server].append(payload)
+                self._traffic[name][0] += payload.nbytes
+        self._exchange({server: [Request(Kind.CODED_PUSH, [rows], parts(payloads[server])[0])]
+                        for server, rows in entries.items()})
+
     def _pull(self, call: list[tuple[Key, list[Tensor]]]) -> None:
         """Reads values straight into the first output of each key where its memory allows, then copies to the rest."""
         keys: defaultdict[int, list[Key]] = defaultdict(list)
@@ -326,10 +366,15 @@ class AsyncStore(KVStore):
         self._exchange({server: [Request(Kind.ROW_PUSH, [rows], parts(tensors[server])[0])]
                         for server, rows in entries.items()})
 
-    def _pull_rows(self, name: Key, ids: Tensor) -> Tensor:
-        """Rows of one value as a row-sparse tensor.  ids: int64[n], sorted and distinct."""
+    def _pull_rows(self, name: Key, ids: Tensor, out: Tensor) -> None:
+        """Rows of one value, straight into `out` where it is row-sparse and has as many already.
+
+        ids: int64[n], sorted and distinct.
+        """
         place, dtype = self._layouts[name], self._dtypes[name]
-        rows = torch.empty((len(ids), *place.shape[1:]), dtype=dtype)
+        direct = out.is_sparse and out.is_cpu and out.dtype == dtype and out.is_coalesced() and \
+            out._nnz() == len(ids) and out._values().is_contiguous()
+        rows = out._values() if direct else torch.empty((len(ids), *place.shape[1:]), dtype=dtype)
         requests, gaps = {}, []
         for server, start, local in self._by_server("row_sparse_pull", name, ids):
             part = rows[start:start + len(local)]
@@ -339,7 +384,11 @@ class AsyncStore(KVStore):
         if requests:
             self._exchange(requests)
         self._traffic[name][1] += rows.numel() * rows.element_size()
-        return torch.sparse_coo_tensor(ids[None], rows, place.shape, is_coalesced=True, check_invariants=False)
+        if direct:
+            out._indices()[0].copy_(ids)
+            return
+        found = torch.sparse_coo_tensor(ids[None], rows, place.shape, is_coalesced=True, check_invariants=False)
+        out.copy_(found if out.is_sparse else found.to_dense())
 
     def _by_server(self, where: str, name: Key, ids: Tensor) -> Iterator[tuple[int, int, Tensor]]:
         """(server, position of its first id, ids counted from its first row) of sorted row ids."""
@@ -360,6 +409,11 @@ def _one(where: str, key: Key, copies: list) -> Any:
     if len(copies) != 1:
         raise KVStoreError(f"{where}: key {key!r} needs one value; got {len(copies)}")
     return copies[0]
+
+
+def _in_order(ids: Tensor) -> Tensor:
+    """The distinct ids, sorted; mostly they are so already, which is cheaper to see than to do.  int64[n]"""
+    return ids if bool((ids[1:] > ids[:-1]).all()) else ids.unique()
 
 
 def _server_of(job: Job) -> Job:

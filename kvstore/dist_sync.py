@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 from . import compression, config
+from .collective import Machine
 from .collective_group import Meeting
 from .collective_schedule import Schedule, Task
 from .control_client import Control
 from .dist_sync_rounds import Rounds
 from .dist_sync_tasks import Bundles, Item, Kind, flat
+from .elastic import Elastic
 from .errors import KVStoreError
 from .files import write_atomically
 from .keys import Key, pairs
 from .local import LocalStore, _write
 from .membership import DEAD
-from .rendezvous import connect
-from .store import builder
 
 
 class DistSyncStore(LocalStore):
@@ -38,17 +38,24 @@ class DistSyncStore(LocalStore):
     def __init__(self, name: str, control: Control, on_device: bool = False, slice_elements: int | None = None):
         super().__init__(name, on_device)
         self._control = control
-        self._meeting = Meeting(control)
-        self._machine = self._meeting.machine
-        self._rounds = Rounds(self._meeting, control.job.rank, self._values, self._store)
+        self._rounds, elastic = self._begin()
         bucket_bytes = config.bucket_bytes()
         self._bundles = Bundles(bucket_bytes if slice_elements is None else 4 * slice_elements, slice_elements)
         round_bytes = 4 * bucket_bytes if slice_elements is None else bucket_bytes // 4
-        self._schedule = Schedule(self._machine, self._rounds.run, round_bytes)
+        self._schedule = Schedule(self._machine, self._rounds.run, round_bytes, elastic)
         self._pending: dict[Key, list[Task]] = defaultdict(list)
+        self._late: list[tuple[Tensor, Tensor]] = []        # arrays that take sums once nothing is pending
         self._staged: dict[Key, Tensor] = {}
-        self._barriers = self._gathered = 0
         atexit.register(self.close)
+
+    def _begin(self) -> tuple[Rounds, Elastic | None]:
+        self._meeting = Meeting(self._control)
+        self._barriers = self._gathered = 0
+        return Rounds(self._meeting, self._values, self._store), None
+
+    @property
+    def _machine(self) -> Machine:
+        return self._meeting.machine
 
     @property
     def rank(self) -> int:
@@ -58,7 +65,7 @@ class DistSyncStore(LocalStore):
     def num_workers(self) -> int:
         return self._control.job.num_workers
 
-    def get_num_dead_node(self, node_id: int = 0, timeout: int = 60) -> int:
+    def get_num_dead_node(self, node_id: int = 0, timeout: float = 60) -> int:
         """How many workers are dead.  The arguments are MXNet's and change nothing."""
         return sum(one.state == DEAD for one in self._control.members if one.role == "worker")
 
@@ -114,6 +121,21 @@ class DistSyncStore(LocalStore):
         reduced = self._reduce(call)
         self._sum_into([(name, one, copies) for (name, copies), one in zip(call, reduced, strict=True)], priority)
 
+    @torch.no_grad()
+    def reduce_ready(self, key, value, priority: int = 0) -> None:
+        """As `allreduce`, but returns at once: leave the arrays alone until `wait` returns."""
+        call = self._known("reduce_ready", key, value)
+        tasks, late = self._begin_sums([(name, one, copies) for (name, copies), one in
+                                        zip(call, self._reduce(call), strict=True)], priority)
+        for task in tasks:
+            for work in task.work:
+                self._pending[work.key].append(task)
+        self._late += late
+
+    def first_of(self, content: bytes) -> bytes:
+        """The first worker's bytes; every worker calls it."""
+        return self._gather(content)[0]
+
     def row_sparse_pull(self, key, out, row_ids, priority: int = 0) -> None:
         self.wait(name for name, _ in pairs("row_sparse_pull", key, out))
         super().row_sparse_pull(key, out, row_ids, priority)
@@ -129,6 +151,9 @@ class DistSyncStore(LocalStore):
         """Returns when what was pushed to these keys (default: all) is summed."""
         for name in list(self._pending) if keys is None else keys:
             self._schedule.wait(self._pending.pop(name, []))
+        if not self._pending:
+            late, self._late = self._late, []
+            _copy_late(late)
 
     def barrier(self) -> None:
         self.wait()
@@ -142,10 +167,14 @@ class DistSyncStore(LocalStore):
         """
         atexit.unregister(self.close)
         try:
-            if self._schedule.close():
-                self._meeting.part()
+            if self._schedule.close(self._control.job.timeout, self._leave):
+                self._meeting.part(self.is_elastic)
         finally:
             self._machine.close()
+
+    def _leave(self) -> None:
+        """Makes the thread's waiting end."""
+        self._meeting.is_leaving = True
 
     # -- optimizer --------------------------------------------------------------------------------------------
     def set_optimizer(self, optimizer) -> None:
@@ -224,6 +253,12 @@ class DistSyncStore(LocalStore):
 
     def _sum_into(self, items: list[Item], priority: int) -> None:
         """Writes the sum over workers of each array into its targets, and waits."""
+        tasks, late = self._begin_sums(items, priority)
+        self._schedule.wait(tasks)
+        _copy_late(late)
+
+    def _begin_sums(self, items: list[Item], priority: int) -> tuple[list[Task], list[tuple[Tensor, Tensor]]]:
+        """Tasks that sum each array, and (target, sum) for the targets that take it from another array then."""
         tasks, late = [], []
         for name, one, targets in items:
             self._kind(one)
@@ -235,9 +270,7 @@ class DistSyncStore(LocalStore):
                     arrays.append(torch.empty(one.numel(), dtype=one.dtype))
                     late.append((target, arrays[-1]))
             tasks.append((name, flat(one), arrays))
-        self._schedule.wait(self._submit(Kind.SUM, tasks, priority))
-        for target, array in late:
-            target.copy_(array.view(target.shape))
+        return self._submit(Kind.SUM, tasks, priority), late
 
     def _submit(self, kind: Kind, items: list[Item], priority: int = 0) -> list[Task]:
         tasks = self._bundles.tasks(kind, items, priority)
@@ -245,16 +278,6 @@ class DistSyncStore(LocalStore):
         return tasks
 
 
-@builder("dist", "dist_sync")
-def _on_cpu(name: str) -> DistSyncStore:
-    return DistSyncStore(name, connect())
-
-
-@builder("dist_device_sync", "dist_sync_device")
-def _on_device(name: str) -> DistSyncStore:
-    return DistSyncStore(name, connect(), on_device=True)
-
-
-@builder("p3", "dist_sync_p3")
-def _sliced(name: str) -> DistSyncStore:
-    return DistSyncStore(name, connect(), slice_elements=config.slice_elements())
+def _copy_late(late: list[tuple[Tensor, Tensor]]) -> None:
+    for target, array in late:
+        target.copy_(array.view(target.shape))

@@ -3,11 +3,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from .collective import Share
+from .collective import Machine, Share
 from .collective_coded import Coded
 from .collective_group import Meeting
 from .collective_rows import gathered, sum_of_rows
@@ -23,16 +24,23 @@ class Rounds:
     owners: of every key the worker that updates it.   loads: bytes that each worker owns.   coded: compressed sums.
     """
 
-    def __init__(self, meeting: Meeting, rank: int, values: dict[Key, Tensor], apply: Callable[[list, list], None]):
-        self._meeting, self.machine, self.rank = meeting, meeting.machine, rank
-        self.values, self._apply = values, apply
+    def __init__(self, meeting: Meeting, values: dict[Key, Tensor], apply: Callable[[list, list], None]):
+        self._meeting, self.values, self._apply = meeting, values, apply
         self.owners: dict[Key, int] = {}
         self.loads = [0] * len(self.machine.places)
         self.coded: Coded | None = None
         self._residuals: dict[Key, Tensor] = {}
         self._states: dict[tuple[Key, int], dict[str, Tensor]] = defaultdict(dict)
         self._sums: dict[Key, Tensor] = {}
-        self._pushes: dict[Key, int] = {}
+        self.pushes: dict[Key, int] = {}
+
+    @property
+    def machine(self) -> Machine:
+        return self._meeting.machine
+
+    @property
+    def rank(self) -> int:
+        return self.machine.rank
 
     def own(self, key: Key) -> None:
         """Gives the key an owner: the worker with the least to hold."""
@@ -124,11 +132,12 @@ class Rounds:
         for work in works:
             work.targets[:] = gathered(self.machine, work.source)
 
-    _RUN = {Kind.BYTES: _run_bytes, Kind.INIT: _run_init, Kind.SUM: _run_sum, Kind.UPDATE: _run_update,
-            Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
+    _RUN: ClassVar[dict[Kind, Callable[[Any, list[Work]], None]]] = {
+        Kind.BYTES: _run_bytes, Kind.INIT: _run_init, Kind.SUM: _run_sum, Kind.UPDATE: _run_update,
+        Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
 
     def _count(self, works: list[Work]) -> None:
         """Counts complete steps: a step is complete when every key that takes part in training was pushed in it."""
         for key in (work.key for work in works if not work.start):
-            self._pushes[key] = self._pushes.get(key, 0) + 1
-        self._meeting.completed(min(self._pushes.values()) - 1)
+            self.pushes[key] = self.pushes.get(key, 0) + 1
+        self._meeting.completed(min(self.pushes.values()) - 1)

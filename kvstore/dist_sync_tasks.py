@@ -23,6 +23,8 @@ class Kind(enum.Enum):
     ROWS = "rows"           # row-sparse: everybody gets the sum
     BARRIER = "barrier"
     BYTES = "bytes"         # everybody gets everybody's bytes
+    NEWS = "news"           # the sum of a number: whether anybody knows of newcomers
+    LET_IN = "let in"       # newcomers join the group
 
 
 @dataclass(slots=True)

@@ -65,6 +65,8 @@ class Kind(IntEnum):
     PROFILE = 57
     SETTINGS = 58
     APPLIED = 59        # in journals only
+    CODING = 60         # JSON of the settings of gradient compression, JSON of its states
+    CODED_PUSH = 61     # [key] rows; the payload of each is in the format of docs/compression.md
 
 
 _KINDS = {int(kind): kind for kind in Kind}

@@ -44,7 +44,8 @@ class Launch:
     """What to start.
 
     command: of each worker.   folder: for logs, journals and the status.   restarts: of each process before the job
-    fails.   keep_going: workers that failed for good do not end the others.   server_imports: Python files that
+    fails.   keep_going: workers that failed for good do not end the others.   elastic: `dist_sync` goes on when a
+    worker falls, and the job is well when one worker ends well.   server_imports: Python files that
     register optimizers in the servers.   variables: more environment, for all, workers, servers.
     """
 
@@ -55,6 +56,7 @@ class Launch:
     hosts: list[Host] = field(default_factory=lambda: [Host(HERE)])
     restarts: int = 3
     keep_going: bool = False
+    elastic: bool = False
     journal: bool = True
     interface: str = ""
     port: int = 0
@@ -189,6 +191,8 @@ class Launcher:
         if role == "worker":
             found["MXDL_LOCAL_RANK"] = str(self._hosts[:rank].count(host))
             found["MXDL_LOCAL_SIZE"] = str(here)
+        if launch.elastic:
+            found["MXDL_ELASTIC"] = "1"
         if launch.journal:
             found["MXDL_JOURNAL"] = str(launch.folder.absolute() / "journal")
         if "OMP_NUM_THREADS" not in config.environment():       # all of them at once would fight for the cores
@@ -242,10 +246,12 @@ class Launcher:
             self._kill_the_silent()
             failed = [one for one in self.processes if one.status.state == FAILED and one not in self._due]
             workers_failed = [one for one in failed if one.status.role == "worker"]
-            if failed and not (self.launch.keep_going and failed == workers_failed):
+            if failed and not ((self.launch.keep_going or self.launch.elastic) and failed == workers_failed):
                 return _code(failed[0])
             if all(one.poll() is not None and one not in self._due for one in self.workers):
-                return max(map(_code, self.workers))
+                return (min if self.launch.elastic else max)(map(_code, self.workers))
+            if self.launch.elastic and self._is_well():
+                self._end_latecomers()
             now = [dataclasses.replace(one) for one in self.status.processes]
             if now != written:
                 self.status.write(self.launch.folder)
@@ -266,6 +272,8 @@ class Launcher:
         if code is None or code == 0 or before is not None:
             return
         status = process.status
+        if self.launch.elastic and self._is_well() and status.role == "worker":
+            return      # the others are at the end
         what = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
         if status.restarts < self.launch.restarts:
             log.warning("launch: %s %s; starting it again (%d of %d)", process.name, what, status.restarts + 1,
@@ -286,6 +294,19 @@ class Launcher:
                 continue
             if time.monotonic() - seen > GRACE_S and self._started[process] < seen:
                 log.warning("launch: %s is dead (%s) but still there; killing it", process.name, member.reason)
+                process.signal(signal.SIGKILL)
+
+    def _is_well(self) -> bool:
+        """Whether a worker has ended well: then the job is done but for those who still end."""
+        return any(one.status.state == ENDED for one in self.workers)
+
+    def _end_latecomers(self) -> None:
+        """Ends workers that were started again too late to be let in."""
+        group = set(self._control.members.group)
+        latest = {one.rank: one.session for one in list(self._control.members.members.values()) if one.role == "worker"}
+        for process in self.workers:
+            if process.status.state == RUNNING and latest.get(process.status.rank) not in group:
+                self._due.pop(process, None)
                 process.signal(signal.SIGKILL)
 
     def _take_steps(self) -> None:

@@ -85,6 +85,10 @@ class Membership:
             self.lose(session, f"it was silent for {self.timeout:g} s")
         return late
 
+    def forgive(self) -> None:
+        """Counts everybody's silence from now on."""
+        self._heard = dict.fromkeys(self._heard, self._clock())
+
     def living(self, role: str = "worker") -> list[Member]:
         """In the order of ranks."""
         found = [one for one in self.members.values() if one.role == role and one.state == ALIVE]
@@ -95,14 +99,21 @@ class Membership:
         seen = {one.rank for one in self.members.values() if one.role == "worker"}
         return [rank for rank in range(self.job.num_workers) if rank not in seen]
 
-    def may_form(self, waiting: set[int], minimum: int) -> bool:
-        """Whether all living workers wait to form a group, and they are at least `minimum`."""
-        living = {one.session for one in self.living()}
-        return len(living) >= minimum and living <= waiting
+    def to_form(self, waiting: dict[int, bool], minimum: int) -> list[int]:
+        """Sessions that may form a group now, at least `minimum`, in the order of ranks; empty: not yet.
 
-    def form(self) -> int:
-        """Makes the living workers the group of a new generation; its number."""
-        self.group = [one.session for one in self.living()]
+        waiting: who asks for a group, and whether it would have newcomers in it.  While a living member of the present
+        group would not, the present group goes on alone and newcomers wait; otherwise all living workers form one.
+        """
+        living = [one.session for one in self.living()]
+        present = [session for session in living if session in self.group]
+        alone = not all(waiting.get(session, True) for session in present)
+        wanted = present if alone else living
+        return wanted if len(wanted) >= minimum and waiting.keys() >= set(wanted) else []
+
+    def form(self, sessions: list[int]) -> int:
+        """Makes these living workers the group of a new generation; its number."""
+        self.group = list(sessions)
         self.generation += 1
         return self.generation
 

@@ -32,12 +32,14 @@ from .frames import Frame, Kind, take
 from .job import Job
 from .journal import Journal
 from .membership import ALIVE, DEAD, Member
+from .server_trace import ServerTrace
 from .server_values import CHANGES, ServerValues
 
 log = logging.getLogger("mxdl.kvstore")
 
 MAX_STRANGERS = 64
 NEWS_S = 2.0            # a worker may be quicker here than the news of its joining
+PUSHES = (Kind.PUSH, Kind.ROW_PUSH, Kind.CODED_PUSH)
 ANSWERED = (KVStoreError, TimeoutError)     # told to the worker; anything else ends its connection
 
 
@@ -60,6 +62,7 @@ class ParameterServer:
         self._departures: queue.SimpleQueue[Member] = queue.SimpleQueue()
         self.last_request = time.monotonic()
         self.figures: defaultdict[str, float] = defaultdict(float)
+        self.trace = ServerTrace(max(0, job.rank))
         self._answers: dict[Kind, Callable[[Connection, Frame], None]] = {
             Kind.PULL: self._pull, Kind.ROW_PULL: self._row_pull, Kind.GET_STATES: self._get_states,
             Kind.PROFILE: self._profile, **dict.fromkeys(CHANGES - {Kind.APPLIED}, self._change)}
@@ -207,6 +210,7 @@ class ParameterServer:
         answer = self._answers.get(frame.kind)
         if answer is None:
             raise FrameError(f"a parameter server does not answer {frame.kind.name}")
+        began = self.trace.now()
         try:
             answer(connection, frame)
         except ANSWERED as error:
@@ -215,11 +219,13 @@ class ParameterServer:
         except FrameError as error:     # told as well, but what comes next on this connection means nothing
             connection.send(Kind.ERROR, [type(error).__name__, str(error)], sequence=frame.sequence)
             raise
+        if self.trace.is_running and frame.kind is not Kind.PROFILE:
+            self.trace.note(frame.kind.name, began, session, frame.payload_bytes)
 
     def _change(self, connection: Connection, frame: Frame) -> None:
         size = self.values.payload_bytes(frame)
         payload = connection.payload(size)
-        keys = [row[0] for row in take(frame, list)[0]] if frame.kind in (Kind.PUSH, Kind.ROW_PUSH) else []
+        keys = [row[0] for row in take(frame, list)[0]] if frame.kind in PUSHES else []
         with self._changed:
             if keys and self.max_delay is not None:
                 self._wait_for_the_slow(frame.session)
@@ -274,7 +280,7 @@ class ParameterServer:
         size = self.values.payload_bytes(frame)
         ids = cut(connection.payload(size), self.values.arrays(frame))
         with self._changed:
-            found = self.values.rows(frame, ids)
+            found = self.values.rows(frame, ids, connection.answer_memory)
         self._send(connection, frame, [[dtype_name(one.dtype) for one in found]], found)
 
     def _get_states(self, connection: Connection, frame: Frame) -> None:
@@ -286,6 +292,9 @@ class ParameterServer:
         self._send(connection, frame, [skeleton], tensors)
 
     def _profile(self, connection: Connection, frame: Frame) -> None:
+        if frame.fields:
+            self._send(connection, frame, [self.trace.command(take(frame, str)[0])], [])
+            return
         about = {"rank": self.job.rank, "keys": len(self.values.values), "held_bytes": self.values.held_bytes,
                  **self.figures}
         self._send(connection, frame, [about], [])

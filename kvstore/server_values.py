@@ -4,12 +4,13 @@ A frame is judged by its head before its payload is taken in (`payload_bytes`), 
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import structure
+from . import compression, structure
 from .array_bytes import cut, dtype_name, dtype_of, padded_bytes, shape_of
 from .errors import FrameError, KVStoreError
 from .frames import Frame, Kind, encode, take
@@ -18,7 +19,7 @@ from .server_updater import ServerUpdater, build_updater
 
 #: kinds that change the values, and so are journalled and applied once
 CHANGES = frozenset({Kind.INIT, Kind.PUSH, Kind.ROW_PUSH, Kind.OVERWRITE, Kind.OPTIMIZER, Kind.SETTINGS,
-                     Kind.SET_STATES, Kind.APPLIED})
+                     Kind.SET_STATES, Kind.APPLIED, Kind.CODING, Kind.CODED_PUSH})
 MAX_KEY_LETTERS = 1024
 #: what an optimizer raises on settings, states or gradients that make no sense to it
 FAILURES = (TypeError, RuntimeError, LookupError, AttributeError, ArithmeticError)
@@ -36,6 +37,9 @@ class ServerValues:
         self.values: dict[Key, Tensor] = {}
         self.optimizer: tuple[str, dict[str, Any]] | None = None
         self.updater: ServerUpdater | None = None
+        self.coding: dict[str, Any] | None = None
+        self._codec: compression.Codec | None = None
+        self._coding_states: dict[Key, dict[str, Tensor]] = {}
         self.applied: dict[int, int] = {}
 
     # -- judging ----------------------------------------------------------------------------------------------
@@ -47,6 +51,9 @@ class ServerValues:
             return [(shape, dtype) for _, shape, dtype in rows]
         if frame.kind in (Kind.PUSH, Kind.OVERWRITE):
             return [(tuple(self.value(key).shape), dtype_of(name)) for key, name in _entries(frame, 2)]
+        if frame.kind is Kind.CODED_PUSH:
+            codec = self._need_codec()
+            return [((codec.payload_bytes(self._coded(key).numel()),), torch.uint8) for key, in _entries(frame, 1)]
         if frame.kind is Kind.ROW_PUSH:
             return [kind for key, name, count in _entries(frame, 3)
                     for kind in self._row_arrays(key, count, dtype_of(name))]
@@ -54,6 +61,8 @@ class ServerValues:
             return [((self._count(key, count),), torch.int64) for key, count in _entries(frame, 2)]
         if frame.kind is Kind.SET_STATES:
             return structure.kinds(take(frame, dict)[0])
+        if frame.kind is Kind.CODING:
+            return structure.kinds(take(frame, dict, dict)[1])
         return []
 
     def payload_bytes(self, frame: Frame) -> int:
@@ -101,7 +110,8 @@ class ServerValues:
         """Makes the change of a frame.  payload: uint8[payload_bytes].  Raises KVStoreError, FrameError."""
         arrays = cut(payload, self.arrays(frame))
         change = {Kind.INIT: self._init, Kind.PUSH: self._push, Kind.OVERWRITE: self._overwrite,
-                  Kind.ROW_PUSH: self._row_push, Kind.OPTIMIZER: self._set_optimizer, Kind.SETTINGS: self._set_settings,
+                  Kind.ROW_PUSH: self._row_push, Kind.CODING: self._set_coding, Kind.CODED_PUSH: self._coded_push,
+                  Kind.OPTIMIZER: self._set_optimizer, Kind.SETTINGS: self._set_settings,
                   Kind.SET_STATES: self._set_states, Kind.APPLIED: self._set_applied}[frame.kind]
         try:
             change(frame, arrays)
@@ -120,6 +130,38 @@ class ServerValues:
     def _push(self, frame: Frame, arrays: list[Tensor]) -> None:
         keys = [key for key, _ in _entries(frame, 2)]
         self._need_updater().update(keys, arrays, [self.values[key] for key in keys])
+
+    def _set_coding(self, frame: Frame, arrays: list[Tensor]) -> None:
+        wanted, states = take(frame, dict, dict)
+        if wanted != self.coding:
+            self._codec, self.coding = compression.create(wanted), wanted
+            self._coding_states = structure.rebuild(states, arrays)
+
+    def _coded_push(self, frame: Frame, arrays: list[Tensor]) -> None:
+        """The gradients that payloads stand for, given to the optimizer."""
+        updater, codec = self._need_updater(), self._need_codec()
+        keys = [key for key, in _entries(frame, 1)]
+        grads = []
+        for key, payload in zip(keys, arrays, strict=True):
+            value = self.values[key]
+            total = torch.zeros(value.numel())
+            codec.add(payload, len(total), 0, total)
+            codec.finish(total)
+            codec.settle(total, self._coding_states.setdefault(key, {}))
+            grads.append(total.view(value.shape))
+        updater.update(keys, grads, [self.values[key] for key in keys])
+
+    def _coded(self, key: Any) -> Tensor:
+        """The value of a key whose gradients may come compressed."""
+        value = self.value(key)
+        if value.dtype is not torch.float32:
+            raise KVStoreError(f"push: gradient compression takes float32; key {key!r} is {dtype_name(value.dtype)}")
+        return value
+
+    def _need_codec(self) -> compression.Codec:
+        if self._codec is None:
+            raise KVStoreError("push: compressed gradients before set_gradient_compression")
+        return self._codec
 
     def _row_push(self, frame: Frame, arrays: list[Tensor]) -> None:
         updater = self._need_updater()
@@ -156,17 +198,25 @@ class ServerValues:
         return self.updater
 
     def _check_ids(self, key: Key, ids: Tensor) -> None:
-        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.values[key].shape[0]:
+        if not len(ids):
+            return
+        least, most = (int(one) for one in ids.aminmax())
+        if not 0 <= least <= most < self.values[key].shape[0]:
             raise KVStoreError(f"key {key!r}: row ids are 0 to {self.values[key].shape[0] - 1} on this server; got "
-                               f"{int(ids.min())} to {int(ids.max())}")
+                               f"{least} to {most}")
 
     # -- reading ----------------------------------------------------------------------------------------------
-    def rows(self, frame: Frame, ids: list[Tensor]) -> list[Tensor]:
-        """The rows that a ROW_PULL asks for, as new arrays."""
+    def rows(self, frame: Frame, ids: list[Tensor], memory: Callable[[int], Tensor]) -> list[Tensor]:
+        """The rows that a ROW_PULL asks for.  memory: gives uint8[n] for so many bytes, where they are put."""
         keys = [key for key, _ in _entries(frame, 2)]
         for key, wanted in zip(keys, ids, strict=True):
             self._check_ids(key, wanted)
-        return [self.values[key].index_select(0, wanted) for key, wanted in zip(keys, ids, strict=True)]
+        kinds = [((len(wanted), *self.values[key].shape[1:]), self.values[key].dtype)
+                 for key, wanted in zip(keys, ids, strict=True)]
+        found = cut(memory(sum(padded_bytes(shape, dtype) for shape, dtype in kinds)), kinds)
+        for key, wanted, rows in zip(keys, ids, found, strict=True):
+            torch.index_select(self.values[key], 0, wanted, out=rows)
+        return found
 
     def snapshot(self) -> list[tuple[Frame, list[Tensor]]]:
         """Frames that bring an empty server to this state."""
@@ -175,6 +225,9 @@ class ServerValues:
         if self.optimizer is not None and self.updater is not None:
             skeleton, tensors = structure.flatten(self.updater.get_states())
             found += [(_frame(Kind.OPTIMIZER, self.optimizer), []), (_frame(Kind.SET_STATES, [skeleton]), tensors)]
+        if self.coding is not None:
+            skeleton, tensors = structure.flatten(self._coding_states)
+            found.append((_frame(Kind.CODING, [self.coding, skeleton]), tensors))
         return [*found, (_frame(Kind.APPLIED, [[list(pair) for pair in self.applied.items()]]), [])]
 
 

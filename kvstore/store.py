@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 from .errors import KVStoreError, StoreNotBuiltError
 
 #: Parts of MXNet's store names that mean a store this package does not have yet.
-NOT_BUILT = ("dist", "nccl", "horovod", "byteps")
+NOT_BUILT = ("dist", "byteps")
 
 
 class Updater(Protocol):
@@ -80,7 +81,12 @@ class KVStoreBase:
 
 
 class KVStore(KVStoreBase):
-    """The full protocol of the stores of this package: values live in the store, pushed and pulled by key."""
+    """The full protocol of the stores of this package: values live in the store, pushed and pulled by key.
+
+    is_elastic: workers may come and go; then there is `next_step`, to be called before each step.
+    """
+
+    is_elastic = False
 
     def init(self, key, value) -> None:
         """Gives each new key its first value; a key is initialised once."""
@@ -128,7 +134,15 @@ class KVStore(KVStoreBase):
         """Returns when every worker has called it."""
         raise NotImplementedError(f"{type(self).__name__}.barrier is not defined")
 
+    def num_dead_node(self, node_id: int = 0, timeout: float = 0) -> int:
+        """How many processes of the job are dead."""
+        return 0
+
     # MXNet's spellings, which its examples use
+    def _send_command_to_servers(self, head: int, body: str) -> None:
+        raise KVStoreError("_send_command_to_servers: servers take no commands of your own; use set_optimizer, "
+                           "set_gradient_compression, set_server_profiler or dump_server_profile")
+
     def _set_updater(self, updater: Updater | None) -> None:
         self.set_updater(updater)
 
@@ -136,7 +150,7 @@ class KVStore(KVStoreBase):
         self.barrier()
 
 
-_BUILDERS: dict[str, Callable[[str], KVStore]] = {}
+_BUILDERS: dict[str, Callable[..., KVStore]] = {}
 
 
 def builder(*names: str):
@@ -147,23 +161,29 @@ def builder(*names: str):
     return add
 
 
-def create(name: str = "local") -> KVStoreBase:
+def create(name: str = "local", **options) -> KVStoreBase:
     """The store called `name`: ``local`` reduces on the CPU, ``device`` on the devices, or a registered one.
 
+    options: of the store; ``elastic=True`` for ``dist_sync`` and its like (default: MXDL_ELASTIC).
     Raises:
         StoreNotBuiltError: MXNet has this store, mxdl does not yet.
-        KVStoreError: no store has this name.
+        KVStoreError: no store has this name, or it has no such option.
     """
     if not isinstance(name, str):
         raise TypeError(f"kvstore.create: name must be a str; got {type(name).__name__}")
     lower = name.lower()
     if lower in KVStoreBase.kv_registry:
-        return KVStoreBase.kv_registry[lower]()
-    if is_for_workers(lower):
+        return KVStoreBase.kv_registry[lower](**options)
+    if is_for_workers(lower) and lower != "horovod":      # whose processes Horovod starts
         from .roles import serve_other_roles
         serve_other_roles()
     if lower in _BUILDERS:
-        return _BUILDERS[lower](lower)
+        build = _BUILDERS[lower]
+        known = list(inspect.signature(build).parameters)[1:]
+        if unknown := set(options) - set(known):
+            raise KVStoreError(f"kvstore.create: {name!r} takes {', '.join(known) or 'no options'}; got "
+                               f"{', '.join(sorted(unknown))}")
+        return build(lower, **options)
     if any(part in lower for part in NOT_BUILT):
         raise StoreNotBuiltError(f"kvstore.create: {name!r} is not built yet; this version has "
                                  f"{', '.join(names())}. Use 'device' on one machine")

@@ -43,6 +43,9 @@ class Workers:
 
     def check(self, task: Task) -> None:
         """Raises NotForWorkers where batches cannot be divided or dealt out."""
+        if getattr(self._store, "is_elastic", False):
+            raise NotForWorkers("recipes do not follow workers that come and go yet: batches would be divided among "
+                                "those of the beginning; got MXDL_ELASTIC=1; unset it, a resumed run goes on too")
         if not self.is_alone and type(task).carried is not Task.carried:
             raise NotForWorkers(f"task {task.recipe.task.name}: it carries states from batch to batch, which several "
                                 f"workers cannot do yet; train it without --launch")

@@ -35,6 +35,12 @@ class Codec(Protocol):
     def settle(self, result: Tensor, state: dict[str, Tensor]) -> None:
         """The last word on a key's whole result, in place; `state` is kept for the key."""
 
+    def is_one_bit(self, workers: int) -> bool:
+        """Whether what `finish` makes of so many payloads can be a payload itself: then that is all that comes back."""
+
+    def encode_result(self, result: Tensor, payload: Tensor) -> None:
+        """Writes such a result as the payload of one worker, whose sum `finish` leaves as it is."""
+
 
 class Plain:
     """A codec whose result is the sum itself."""
@@ -44,6 +50,12 @@ class Plain:
 
     def settle(self, result: Tensor, state: dict[str, Tensor]) -> None:
         """Nothing more."""
+
+    def is_one_bit(self, workers: int) -> bool:
+        return False
+
+    def encode_result(self, result: Tensor, payload: Tensor) -> None:
+        raise NotImplementedError(f"{type(self).__name__}: its sums are no payload")
 
 
 _kinds: dict[str, Callable[..., Codec]] = {}

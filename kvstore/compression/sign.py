@@ -51,5 +51,11 @@ class Sign:
                 state["velocity"] = torch.zeros_like(result)
             result.copy_(self._sign(state["velocity"].lerp_(result, 1 - self.momentum)))
 
+    def is_one_bit(self, workers: int) -> bool:
+        return self.tie == "positive" or workers % 2 == 1
+
+    def encode_result(self, result: Tensor, payload: Tensor) -> None:
+        pack(result > 0, payload)
+
     def _sign(self, total: Tensor) -> Tensor:
         return total.sign() if self.tie == "zero" else (total >= 0).to(total.dtype).mul_(2).sub_(1)

@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="how often a process may be started again (default 3)")
     parser.add_argument("--keep-going", action="store_true",
                         help="a worker that failed for good does not end the others")
+    parser.add_argument("--elastic", action="store_true",
+                        help="dist_sync goes on when a worker falls, and lets the one in that takes its place")
     parser.add_argument("--no-journal", action="store_true",
                         help="servers keep no journal: faster, but a killed server's state is lost")
     parser.add_argument("--interface", default="", help="interface or address that other machines reach this one by")
@@ -67,8 +69,8 @@ def start(args: argparse.Namespace, command: list[str]) -> int:
         command = [sys.executable, *command[1:]]
     return launch(command, args.num_workers, folder=args.out or default_folder(), hosts_file=args.hosts,
                   num_servers=args.num_servers, restarts=args.restarts, keep_going=args.keep_going,
-                  journal=not args.no_journal, interface=args.interface, port=args.port, timeout=args.timeout,
-                  ssh=args.ssh.split(), server_imports=args.server_import)
+                  elastic=args.elastic, journal=not args.no_journal, interface=args.interface, port=args.port,
+                  timeout=args.timeout, ssh=args.ssh.split(), server_imports=args.server_import)
 
 
 def launch(command: list[str], num_workers: int, folder: Path, hosts_file: str | None = None, **options) -> int:

@@ -1,15 +1,19 @@
 """The step inside of the backward pass: each gradient updates its parameter as soon as it is complete, then it is
-freed.  Largest-gradient memory instead of all gradients'."""
+freed.  Largest-gradient memory instead of all gradients'.
+
+With workers that go in step, sums over them begin as gradients become ready, and updates are made when all are there:
+the network is busy while the backward pass runs, and gradients live until then.
+"""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..autograd import backward
-from ..autograd.hand_over import handing_over, stand_in
+from ..autograd.hand_over import Receive, handing_over, stand_in
 from ..device import Context
 from ..errors import MXNetError
 from ..ndarray import NDArray
@@ -28,6 +32,9 @@ class HandOver:
     def __init__(self, trainer: Trainer):
         self._trainer = trainer
         self._missing: dict[int, int] = {}
+        self._taken: list[tuple[int, Parameter]] = []
+        self._is_first = False          # the step that makes the store's values: gradients are only taken
+        self._order: list[int] = []
 
     @staticmethod
     def check(trainer: Trainer, base: type) -> None:
@@ -49,8 +56,10 @@ class HandOver:
         receivers = {array: partial(self._take, i, param, context)
                      for i, param in trained for context, array in enumerate(param.list_data())}
         if self._trainer._store is not None and not self._trainer._store.knows(trained):
-            self._whole_step(heads, ignore_stale_grad)
+            self._whole_step(heads, receivers, ignore_stale_grad)
             return
+        if self._trainer._store is not None:
+            self._trainer._store.begin_step(trained)
         with handing_over(heads, receivers) as reached:
             for i, param in trained:
                 absent = [array for array in param.list_data() if array not in reached]
@@ -60,22 +69,65 @@ class HandOver:
                 elif not ignore_stale_grad:
                     raise stale_gradient(param, absent[0].ctx)
             backward(list(heads))
+        self._update_all()
 
-    def _whole_step(self, heads: Sequence[NDArray], ignore_stale_grad: bool) -> None:
-        """The first step: a store begins by writing the weights, which the backward pass must have read before."""
-        backward(list(heads))
-        self._trainer._init_kvstore()
-        self._trainer._allreduce_grads()
-        self._trainer._update(ignore_stale_grad)
-        for _, param in self._trainer._trained():
+    def _whole_step(self, heads: Sequence[NDArray], receivers: Mapping[NDArray, Receive],
+                    ignore_stale_grad: bool) -> None:
+        """The first step: a store begins by writing the weights, which the backward pass must have read before.
+
+        It shows in which order gradients become ready.
+        """
+        trainer, trained = self._trainer, self._trainer._trained()
+        assert trainer._store is not None
+        self._missing = {i: len(param.list_data()) for i, param in trained}
+        self._is_first = True
+        with handing_over(heads, receivers):
+            backward(list(heads))
+        self._is_first = False
+        trainer._check_fresh(ignore_stale_grad)
+        trainer._begin_step()
+        early = trainer._store.early
+        if early is not None:
+            early.agree(self._order, trained)
+            for i, param in trained:
+                if i in self._order:
+                    early.take(i, param.list_grad())
+                    self._taken.append((i, param))
+            self._update_all()
+        else:
+            trainer._allreduce_grads()
+            trainer._update(ignore_stale_grad)
+        for _, param in trained:
+            release(param)
+
+    def _update_all(self) -> None:
+        """Where sums began early: waits for them and updates the parameters."""
+        store = self._trainer._store
+        if store is None or store.early is None:
+            return
+        store.early.finish()
+        if store.updates:
+            store.fetch(self._taken)
+        elif self._taken:
+            self._trainer._run_optimizer(sorted(self._taken))
+        for _, param in self._taken:
             release(param)
 
     def _take(self, i: int, param: Parameter, context: int, gradient: torch.Tensor) -> None:
         param._grad[context]._data = gradient
         self._missing[i] -= 1
+        if self._is_first:
+            param._data[context]._fresh_grad = True
         if self._missing[i]:
             return
         trainer = self._trainer
+        if self._is_first:
+            self._order.append(i)
+            return
+        if trainer._store is not None and trainer._store.early is not None:
+            self._taken.append((i, param))
+            trainer._store.early.take(i, param.list_grad())
+            return
         if trainer._store is not None:
             trainer._store.reduce([(i, param)])
         if trainer._store is not None and trainer._store.updates:

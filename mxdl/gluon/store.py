@@ -1,11 +1,12 @@
 """What a Trainer asks of a kvstore: which one to use, and gradients and weights in and out of it."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import kvstore
 from .. import optimizer as opt
+from .early_sums import EarlySums
 from .parameter import Parameter
 
 Numbered = Iterable[tuple[int, Parameter]]
@@ -15,12 +16,15 @@ class Store:
     """A kvstore in a Trainer's service.
 
     kv: the store.   optimizer: runs on the store, so that gradients go in and weights come out; None: it only sums.
+    early: sums that can begin during the backward pass, where the store has workers that go in step.
     """
 
     def __init__(self, kv: Any, optimizer: opt.Optimizer | None):
         self.kv = kv
         self.updates = optimizer is not None
         self._known: set[int] = set()
+        self._has_begun = False
+        self.early = EarlySums(kv, self.updates) if hasattr(kv, "reduce_ready") else None
         self._updater: Any = None
         if optimizer is not None and isinstance(kv, kvstore.KVStore) and not self.is_distributed:
             self._updater = opt.get_updater(optimizer)
@@ -48,6 +52,25 @@ class Store:
                 arrays = param.list_data()
                 self.kv.broadcast(i, arrays[0], arrays, priority=-i)
                 self._known.add(i)
+
+    def begin_step(self, params: Numbered) -> None:
+        """Lets workers into an elastic store between two steps.
+
+        A newcomer computed its first gradients from other weights than everybody's: they count as 0.
+        """
+        if not getattr(self.kv, "is_elastic", False):
+            return
+        self.kv.next_step()
+        if self.kv.is_replacement and not self._has_begun:
+            for _, param in params:
+                for grad in param.list_grad():
+                    grad[:] = 0
+        self._has_begun = True
+
+    def share_state(self, get: Callable[[], bytes], put: Callable[[bytes], None]) -> None:
+        """What newcomers to an elastic store take over from the others beside its values."""
+        if getattr(self.kv, "is_elastic", False):
+            self.kv.share_state("Trainer", get, put)
 
     def overwrite(self, i: int, param: Parameter) -> None:
         """Make the parameter's value the store's.  Raises RuntimeError where the store belongs to several workers."""

@@ -72,7 +72,7 @@ class Trainer:
         raises UserWarning.
         """
         self._check_and_rescale_grad(self._scale / batch_size)
-        self._init_kvstore()
+        self._begin_step()
         self._allreduce_grads()
         self._update(ignore_stale_grad)
 
@@ -94,6 +94,7 @@ class Trainer:
         """Only the first half of `step`: sum gradients over contexts and workers; then change them, then `update`."""
         self._init_kvstore()
         self._refuse_on_store("allreduce_grads")
+        self._begin_step()
         self._allreduce_grads()
 
     def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
@@ -171,6 +172,8 @@ class Trainer:
             while len(self._updaters) < len(contexts):
                 self._updaters.append(opt.get_updater(self._optimizer))
             self._store_is_chosen = True
+            if self._store is not None and not self._store.updates:
+                self._store.share_state(lambda: self._updaters[0].get_states(dump_optimizer=True), self._put_states)
 
     def _init_kvstore(self) -> None:
         self._choose_store()
@@ -181,6 +184,15 @@ class Trainer:
         """A parameter was set by hand: the store's copy of it is old."""
         if self._store is not None:
             self._store.overwrite(self._position[param], param)
+
+    def _begin_step(self) -> None:
+        self._init_kvstore()
+        if self._store is not None:
+            self._store.begin_step(self._trained())
+
+    def _put_states(self, states: bytes) -> None:
+        for updater in self._updaters:
+            updater.set_states(states)
 
     # -- files ------------------------------------------------------------------------------------------------
     def save_states(self, fname: str) -> None:
@@ -198,9 +210,7 @@ class Trainer:
         if self._store is not None and self._store.updates:
             self._store.kv.load_optimizer_states(fname)
             return
-        states = existing(fname, "Trainer.load_states").read_bytes()
-        for updater in self._updaters:
-            updater.set_states(states)
+        self._put_states(existing(fname, "Trainer.load_states").read_bytes())
 
 
 def _parameters(params: Any) -> list[Parameter]:

@@ -1,4 +1,5 @@
 """The asynchronous store: exact sums, split keys, rows, states, optimizers by name, errors, staleness."""
+import json
 import threading
 import time
 
@@ -6,7 +7,8 @@ import pytest
 import torch
 
 import mxdl as mx
-from mxdl.kvstore.errors import KVStoreError, StoreNotBuiltError
+from mxdl.kvstore import compression
+from mxdl.kvstore.errors import KVStoreError
 from mxdl.kvstore.frames import Kind
 from tests.kvstore.jobs import running, together
 
@@ -169,8 +171,8 @@ def test_wrong_calls_say_what_is_wrong_and_the_connection_goes_on():
             store.push(3, torch.ones(3))
         with pytest.raises(KVStoreError, match="cannot travel"):
             store.set_updater(print)
-        with pytest.raises(StoreNotBuiltError):
-            store.set_gradient_compression({"type": "2bit"})
+        with pytest.raises(KVStoreError, match="type is one of"):
+            store.set_gradient_compression({"type": "3bit"})
         with pytest.raises(KVStoreError, match="describe"):
             store.set_optimizer(object())
         with pytest.raises(KVStoreError, match="cannot make 'nonsense'"):
@@ -236,3 +238,55 @@ def test_a_trainer_trains_through_it():
     with running(1, 0) as job:
         ours = train(job.worker(0))
     assert abs(ours - train(None)).max() < 1e-7
+
+
+def test_servers_note_requests_when_told_to(tmp_path):
+    with running(1, 2) as job:
+        store = job.worker(0)
+        store.init([0, 1], [torch.zeros(4), torch.zeros(4)])
+        store.set_server_profiler("run")
+        out = torch.zeros(4)
+        store.pull(0, out)
+        store.pull(1, out)
+        store.set_server_profiler("stop")
+        store.pull(1, out)
+        assert store.dump_server_profile(tmp_path / "trace.json") == 0
+        events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+        assert [(one["name"], one["pid"]) for one in events if one["ph"] == "X"] == [("PULL", 0), ("PULL", 1)]
+        assert all(one["dur"] >= 0 for one in events if one["ph"] == "X")
+        with pytest.raises(KVStoreError, match="run, stop, dump"):
+            store.set_server_profiler("pause")
+        with pytest.raises(KVStoreError, match="no commands of your own"):
+            store._send_command_to_servers(0, "x")
+
+
+@pytest.mark.parametrize("params, bits", [({"type": "2bit", "threshold": 0.5}, 2), ({"type": "1bit"}, 1),
+                                          ({"type": "signsgd", "momentum": 0.5, "momentum_at": "server"}, 1),
+                                          ({"type": "fp16"}, 16), ({"type": "topk", "ratio": 0.25}, 16)],
+                         ids=lambda value: value["type"] if isinstance(value, dict) else str(value))
+def test_compressed_pushes_are_what_the_codec_makes_of_them(params, bits, monkeypatch):
+    monkeypatch.setenv("MXNET_KVSTORE_BIGARRAY_BOUND", "4000")
+    shape, steps = (640, 25), 4         # cut in two halves, one a server
+    generator = torch.Generator().manual_seed(1)
+    pushes = torch.randn((steps, *shape), generator=generator)
+    wanted = torch.zeros(shape)
+    for rows in range(0, 640, 320):
+        codec, residual, state = compression.create(params), torch.zeros(320 * 25), {}
+        for step in range(steps):
+            result = compression.decoded(codec, pushes[step, rows:rows + 320].reshape(-1), residual)
+            codec.finish(result)
+            codec.settle(result, state)
+            wanted[rows:rows + 320] += result.view(320, 25)
+    with running(1, 2) as job:
+        store = job.worker(0)
+        store.init("w", torch.zeros(shape))
+        store.set_optimizer(mx.optimizer.create("test"))
+        store.set_gradient_compression(params)
+        before = store.traffic()["sent_bytes"]
+        for step in range(steps):
+            store.push("w", pushes[step])
+        sent = store.traffic()["sent_bytes"] - before
+        torch.testing.assert_close(pulled(store, "w", shape), wanted, rtol=0, atol=0)
+        assert sent <= steps * (640 * 25 * bits // 8 + 2 * 100)     # and two heads of frames a push
+        with pytest.raises(KVStoreError, match="takes float32 gradients"):
+            store.push("w", pushes[0].double())

@@ -12,6 +12,7 @@ from mxdl.kvstore.errors import FrameError
 from mxdl.kvstore.frames import Frame, Kind, encode
 from mxdl.kvstore.journal import Journal
 from mxdl.kvstore.server_values import ServerValues
+from mxdl.kvstore.structure import flatten
 
 LIMIT = 1 << 24
 
@@ -115,3 +116,24 @@ def test_a_change_that_was_applied_is_known(tmp_path):
     values, _ = written(tmp_path)
     assert values.is_done(Frame(Kind.PUSH, 7, 7, ())) and not values.is_done(Frame(Kind.PUSH, 7, 8, ()))
     assert not values.is_done(Frame(Kind.PUSH, 8, 1, ()))
+
+
+def test_compressed_pushes_and_what_they_leave_behind_survive():
+    """In a snapshot are the settings and the momentum of votes."""
+    params = {"type": "signsgd", "momentum": 0.9, "momentum_at": "server"}
+    values = ServerValues(LIMIT)
+    for frame, payload in changes(0):
+        values.apply(frame, payload)
+    values.apply(*change(Kind.CODING, [params, flatten({})[0]], sequence=3))
+    for number, byte in enumerate([0xff, 0xff, 0x0f]):
+        values.apply(*change(Kind.CODED_PUSH, [[["w"]]], [torch.full((13,), byte, dtype=torch.uint8)], number + 4))
+    found = ServerValues(LIMIT)
+    for frame, tensors in values.snapshot():
+        pieces, size = parts(tensors)
+        content = torch.frombuffer(bytearray(b"".join(pieces)), dtype=torch.uint8) if size else torch.empty(0)
+        found.apply(frame._replace(payload_bytes=size), content)
+    for one in (values, found):
+        one.apply(*change(Kind.CODED_PUSH, [[["w"]]], [torch.zeros(13, dtype=torch.uint8)], 200))
+    assert_same(values, found)
+    with pytest.raises(FrameError, match="take 16 bytes"):
+        values.payload_bytes(change(Kind.CODED_PUSH, [[["w"]]], [torch.zeros(90, dtype=torch.uint8)])[0])

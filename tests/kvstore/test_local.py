@@ -198,10 +198,15 @@ def test_a_wrong_call_says_what_is_wrong(store, call, message):
     assert pulled(store, 0).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("name", ["nccl", "horovod"])
-def test_a_store_that_is_not_built_says_so(name):
+def test_a_store_that_is_not_built_says_so():
     with pytest.raises(StoreNotBuiltError, match="not built yet"):
-        kvstore.create(name)
+        kvstore.create("byteps")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what is wrong where there is no GPU")
+def test_nccl_without_a_gpu_says_so():
+    with pytest.raises(KVStoreError, match="'nccl' sums on GPUs by NCCL; got: no CUDA GPU is seen; use 'device'"):
+        kvstore.create("nccl")
 
 
 def test_create_suggests_a_near_name():

@@ -1,0 +1,119 @@
+"""Do sums over workers hide behind the backward pass?  Two pretended machines over a slow link; needs root.
+
+    python benchmarks/kvstore_overlap.py [--rate 20mbit] [--layers 16] [--compute 1 1.5]
+
+Layers of 1 MiB whose computing is sleeping (a third forward, two thirds backward, as in a usual net), so the link and
+not the processor decides.  First the sums are timed alone; then compute is made so many times that, and a step is timed
+by backward() and step() and by backward_and_step(), each on the store (update_on_kvstore) and not.  Medians.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+
+from harness import ROOT, table
+from kvstore_hosts import two_hosts
+
+WIDTH = 512             # a layer is WIDTH * WIDTH float32: 1 MiB
+WARMUP = 2
+
+
+def worker(layers: int, steps: int, compute: list[float]) -> None:
+    """Times everything; worker 0 prints one JSON object."""
+    import mxdl as mx
+    from mxdl import autograd, gluon, nd
+    seconds = [0.0, 0.0]        # of a layer, forward and backward
+
+    class Computing(autograd.Function):
+        def forward(self, x):
+            time.sleep(seconds[0])
+            return x
+
+        def backward(self, dy):
+            time.sleep(seconds[1])
+            return dy
+
+    def timed(handing_over: bool, on_store: bool) -> float:
+        store = mx.kv.create("dist_sync")
+        net = [gluon.nn.Dense(WIDTH, in_units=WIDTH, use_bias=False) for _ in range(layers)]
+        for layer in net:
+            layer.initialize()
+        params = [param for layer in net for param in layer.collect_params().values()]
+        trainer = gluon.Trainer(params, "sgd", kvstore=store, update_on_kvstore=on_store)
+        x, walls = nd.ones((1, WIDTH)), []
+        for _ in range(WARMUP + steps):
+            store.barrier()
+            start = time.perf_counter()
+            with autograd.record():
+                out = x
+                for layer in net:
+                    out = Computing()(layer(out))
+                loss = out.sum()
+            if handing_over:
+                trainer.backward_and_step(loss, 1)
+            else:
+                loss.backward()
+                trainer.step(1)
+            walls.append(time.perf_counter() - start)
+        store.close()
+        return statistics.median(walls[WARMUP:])
+
+    found = {}
+    for on_store in (False, True):
+        seconds[:] = 0, 0
+        alone = timed(False, on_store)
+        for factor in compute:
+            seconds[:] = factor * alone / 3 / layers, factor * alone * 2 / 3 / layers
+            found[f"{'on the store' if on_store else 'sums only'}, {factor:g}"] = \
+                [alone, factor * alone, timed(False, on_store), timed(True, on_store)]
+    if os.environ["MXDL_RANK"] == "0":
+        print(json.dumps(found), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", default="20mbit", help="of the link, as tc writes it")
+    parser.add_argument("--layers", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--compute", nargs="+", type=float, default=[1.0, 1.5], help="times the sums' time")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        worker(options.layers, options.steps, options.compute)
+        return
+    try:
+        with two_hosts(options.rate) as hosts:
+            token = secrets.token_hex(16)
+            workers = [subprocess.Popen(
+                host.command([sys.executable, __file__, "--work", "--layers", str(options.layers), "--steps",
+                              str(options.steps), "--compute", *map(str, options.compute)]),
+                stdout=subprocess.PIPE, text=True,
+                env=dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT), MXDL_RANK=str(host.number),
+                         MXDL_NUM_WORKERS="2", MXDL_ADDRESS=hosts[0].address, MXDL_PORT="9091", MXDL_TOKEN=token,
+                         MXDL_HOST=f"host {host.number}", MXDL_TIMEOUT="60")) for host in hosts]
+            text = [process.communicate()[0] for process in workers][0]
+    except PermissionError as error:
+        print(f"SKIPPED: {error}", file=sys.stderr)
+        return
+    if any(process.returncode for process in workers):
+        raise RuntimeError("a worker failed; its error is above")
+    results = json.loads(text.splitlines()[-1])
+    table(f"a step of {options.layers} MiB over {options.rate}; load {os.getloadavg()[0]:.1f}",
+          ["update, compute", "sums ms", "compute ms", "backward, step", "over the larger", "backward_and_step",
+           "over the larger"],
+          [[name, *(f"{1e3 * one:.0f}" for one in (alone, compute, apart)), f"{apart / max(alone, compute):.2f}",
+            f"{1e3 * together:.0f}", f"{together / max(alone, compute):.2f}"]
+           for name, (alone, compute, apart, together) in results.items()])
+    if options.json:
+        print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
