@@ -93,6 +93,7 @@ class Stepped(Net):
         return net, {"kind": "text", "vocabulary": list(cls.words), "start": cls.words[0]}
 
 
+@pytest.mark.slow
 def test_texts_word_by_word(capsys):
     net, task = Stepped.made()
     net.export_c("talk.c", mx.nd.zeros((1, 1)), *zero_states(net, 1, None), task=task)
