@@ -65,7 +65,7 @@ def serve(prepare, warmup: int = WARMUP) -> None:
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
-    def timed(repeats: int) -> dict:
+    def timed(repeats: int) -> dict:   # repeats: at least 1
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(repeats):
             call()
@@ -78,7 +78,8 @@ def serve(prepare, warmup: int = WARMUP) -> None:
     repeats = 0
     for line in sys.stdin:
         if not repeats:
-            timed(warmup)
+            if warmup:
+                timed(warmup)
             repeats = max(1, math.ceil(MIN_RUN_S / timed(1)["wall_s"]))
         say(timed(int(line) or repeats))
 

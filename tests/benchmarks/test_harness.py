@@ -37,6 +37,13 @@ def test_peers_are_timed_side_by_side(harness, tmp_path, monkeypatch):
     assert "ended with status 1" in found["broken"]["error"]
 
 
+def test_warming_up_may_be_left_out(harness, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(harness.ROOT / "benchmarks"))
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace("harness.serving()))", "harness.serving()), warmup=0)"))
+    assert harness.side_by_side(str(script), "case", ["one"], runs=1)["one"]["runs"] == 1
+
+
 def test_summary_and_mean(harness):
     assert harness.summary([{"wall_s": w, "cpu_s": 0.001} for w in (0.003, 0.001, 0.002)]) == {
         "ms": 2.0, "spread_ms": [1.0, 3.0], "cpu_ms": 1.0, "runs": 3}
