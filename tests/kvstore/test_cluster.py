@@ -12,7 +12,7 @@ from mxdl.kvstore.job import Job
 from tests.kvstore.test_launch import ROOT, program, values
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/cluster.md").read_text()
-OTHERS = {"MXDL_MAX_DELAY", "MXDL_TOKEN"}
+OTHERS = {"MXDL_ELASTIC", "MXDL_LEAST_WORKERS", "MXDL_MAX_DELAY", "MXDL_TOKEN"}
 
 
 def manifests() -> list[dict]:
