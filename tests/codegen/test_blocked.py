@@ -143,6 +143,13 @@ def test_every_instruction_set_agrees_with_the_framework(part, count, images, tm
     check(part, count, images, 2e-5, tmp_path, [[flag] for flag in levels()], winograd=True)
 
 
+def test_winograd_passes_over_many_channels(tmp_path):
+    def deep(x):
+        yield conv(conv(x, 256, 1), 16)
+        yield conv(conv(x, 256, 1, pad=(3, 2)), 64)
+    check(deep, 2, 1, 2e-5, tmp_path, [[levels()[0]]], winograd=True)
+
+
 @PARTS
 def test_without_winograd_only_the_order_of_sums_differs(part, count, images, tmp_path):
     check(part, count, images, 1e-6, tmp_path, [[levels()[0]]], winograd=False)
