@@ -56,4 +56,5 @@ def zeros_on_demand(like: torch.Tensor) -> torch.Tensor:
     if like.device.type != "cpu" or num_bytes < _FEWEST_MAPPED:
         return torch.zeros_like(like, memory_format=torch.contiguous_format, requires_grad=False)
     pages = torch.frombuffer(mmap.mmap(-1, num_bytes), dtype=torch.uint8)
-    return pages.view(like.dtype).view(like.shape)
+    # no view, which would keep what it was taken of: the memory would look shared, and gradients be copied into it
+    return torch.empty(0, dtype=like.dtype).set_(pages.untyped_storage(), 0, like.shape)

@@ -90,3 +90,14 @@ def test_large_arrays_lie_in_huge_pages(settings, given):
     env = {name: value for name, value in os.environ.items() if name not in ("THP_MEM_ALLOC_ENABLE", "MXDL_MALLOC")}
     kilobytes = int(subprocess.check_output([sys.executable, "-c", HUGE], text=True, env={**env, **settings}))
     assert (kilobytes > 16 << 10) == given
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (600, 500)])
+def test_a_buffer_takes_its_first_gradient_without_a_copy(shape):
+    x = mx.nd.ones(shape)
+    x.attach_grad()
+    buffer = x.grad._data.data_ptr()
+    with mx.autograd.record():
+        y = x * 2
+    y.backward()
+    assert x.grad._data.data_ptr() != buffer and x.grad.shape == shape
