@@ -51,7 +51,7 @@ def while_steps(holds: Callable, func: Callable, variables: Sequence[NDArray],
     alive = None
     outputs, lone, variables = [], False, list(variables)
     for _ in range(count):
-        now = single(holds(*variables), "while_loop") != 0
+        now = invoke_by_name("_not_equal_scalar", single(holds(*variables), "while_loop"), scalar=0.0)
         alive = now if alive is None else alive * now.astype(alive.dtype)
         out, new = func(*variables)
         lone = isinstance(out, NDArray)
