@@ -2,6 +2,8 @@
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
+import torch
+
 from mxdl.kvstore.control import ControlServer
 from mxdl.kvstore.control_client import Control
 from mxdl.kvstore.dist_sync import DistSyncStore
@@ -42,3 +44,16 @@ def run(hosts, work, name="dist_sync", on_device=False, timeout=10, **options):
             future.result()
         assert not late, f"{len(late)} of {len(hosts)} workers still run after 60 s"
         return [future.result() for future in futures]
+
+
+def bytes_on_the_wire(hosts, compression, length):
+    """For each worker, (sent, received) between machines by one compressed pushpull of `length` values."""
+    def work(store):
+        store.set_gradient_compression(compression)
+        store.init("x", torch.zeros(length))
+        store.barrier()
+        before = store._machine.leaders.sent_bytes, store._machine.leaders.received_bytes
+        store.pushpull("x", torch.randn(length))
+        after = store._machine.leaders.sent_bytes, store._machine.leaders.received_bytes
+        return [later - sooner for later, sooner in zip(after, before, strict=True)]
+    return run(hosts, work)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.harness import reference_python
 from mxdl import kvstore
 from mxdl.kvstore.compression import create, decoded
-from tests.kvstore.synchronous import run
+from tests.kvstore.synchronous import bytes_on_the_wire, run
 
 KINDS = [{"type": "2bit", "threshold": 0.5}, {"type": "1bit"}, {"type": "1bit", "threshold": 0, "scale": 0.1},
          {"type": "fp16"}, {"type": "bf16"}, {"type": "topk", "ratio": 0.1}]
@@ -184,18 +184,8 @@ def test_stores_add_what_each_worker_sent(hosts, update, params):
 def test_bytes_on_the_wire(params):
     """Between two machines of one worker each: the payload, within 1 %."""
     length = 4_000_000
-
-    def work(store):
-        store.set_gradient_compression(params)
-        store.init("x", torch.zeros(length))
-        store.barrier()
-        before = store._machine.leaders.sent_bytes, store._machine.leaders.received_bytes
-        store.pushpull("x", torch.randn(length))
-        after = store._machine.leaders.sent_bytes, store._machine.leaders.received_bytes
-        return [later - sooner for later, sooner in zip(after, before, strict=True)]
-
     wanted = length * BITS[params["type"]] / 8
-    for moved in run(["a", "b"], work):
+    for moved in bytes_on_the_wire(["a", "b"], params, length):
         for num_bytes in moved:
             assert wanted <= num_bytes <= wanted + 0.01 * 4 * length * BITS[params["type"]] / 32 + 3 * 8000
 
