@@ -45,7 +45,7 @@ def table(plan: MemoryPlan) -> str:
     before, after = plan.before.timeline, plan.after.timeline
     rows = [("nothing shared", plan.nothing_shared, plan.nothing_shared - before.fixed - before.grads, "", ""),
             ("freed and in place", before.peak, before.activation_peak, "", "")]
-    if plan.after is not plan.before:
+    if plan.goal.kind != "all":   # also where nothing is worth recomputing
         rows.append((f"mirrored ({_goal_text(plan)})", after.peak, after.activation_peak,
                      f"+{100 * plan.extra_flops / plan.before.flops:.1f} %", f"+{100 * plan.extra_time:.1f} %"))
     lines = [f"memory of one training step on {', '.join(map(str, plan.inputs))}",

@@ -274,7 +274,7 @@ def test_the_formula_of_the_self_test_and_the_checksum_by_hand():
         state = (1664525 * state + 1013904223) % 2**32
         expected.append((state >> 8) / 8388608 - 1)
     np.testing.assert_array_equal(formula_input(TensorType((10, 100)), 1).reshape(-1), np.array(expected, np.float32))
-    assert set(formula_input(TensorType((50,), "int32"), 0).tolist()) == {1, 2}
+    assert set(formula_input(TensorType((50,), "int32"), 0).tolist()) == {1}
     payload = np.random.default_rng(0).bytes(64 * 5)
     words = np.frombuffer(payload, "<u8").reshape(5, 8).tolist()
     a, b = [0] * 8, [0] * 8
