@@ -4,6 +4,7 @@ Every process makes the same calls in the same order, as NCCL wants it; values s
 """
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,7 @@ class NcclStore(LocalStore):
     def __init__(self, name: str, control: Control | None, make_group: Callable[[dist.Store, int, int], Any]):
         super().__init__(name, on_device=True)
         self._control, self._group = control, None
+        self._barriers = itertools.count(1)
         if control is not None:
             members = control.form()
             self._members = members
@@ -58,14 +60,10 @@ class NcclStore(LocalStore):
 
     def barrier(self) -> None:
         if self._control is not None:
-            self._control.barrier(f"nccl/{self._members.generation}/{self._count()}", strict=True)
+            self._control.barrier(f"nccl/{self._members.generation}/{next(self._barriers)}", strict=True)
 
     def set_gradient_compression(self, compression_params: dict) -> None:
         raise KVStoreError("set_gradient_compression: the store 'nccl' does not compress; use 'dist_sync'")
-
-    def _count(self) -> int:
-        self._barriers = getattr(self, "_barriers", 0) + 1
-        return self._barriers
 
     def _reduce(self, call: list[tuple[Key, list[Tensor]]]) -> list[Tensor]:
         totals = super()._reduce(call)
