@@ -1,11 +1,12 @@
 """Inference of the model zoo's convolutional nets, batch 1, one thread: the exported C file against other runtimes.
 
 Claim: the file that plain `cc -O3` compiles takes the best instruction set and is faster than ONNX Runtime, with AVX2
-alone no slower.  Every peer runs the zoo's own net (resnet50_v1 strides in its 1x1 convolutions): mxdl exports it to C,
-torch runs it as torch layers, ONNX Runtime, OpenVINO and MNN what torch's exporter writes of these, ncnn what pnnx
-makes of them.  CPU time counts, of blocks of 20 calls as a server makes them; beside it by turns, each of them a few
-calls of which the first is cold.  Peers that are not installed are left out, aloud; MXDL_PEER_PYTHON names a Python
-that has them and torch.
+alone no slower than ONNX Runtime with AVX2.  Every peer runs the zoo's own net (resnet50_v1 strides in its 1x1
+convolutions): mxdl exports it to C, torch runs it as torch layers, ONNX Runtime, OpenVINO and MNN what torch's exporter
+writes of these, ncnn what pnnx makes of them.  CPU time counts, of blocks of 20 calls as a server makes them; beside it
+by turns, each of them a few calls of which the first is cold.  Peers that are not installed are left out, aloud;
+MXDL_PEER_PYTHON names a Python that has them and torch.  Peers whose names end in -avx2 run where CPUID tells of no
+AVX-512 (without_avx512.c), and are left out, aloud, where the kernel cannot do that.
     python benchmarks/inference.py [--case resnet18_v1 ...] [--peer mxdl-c ...] [--runs 5] [--json]
 """
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import resource
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +24,10 @@ from pathlib import Path
 import harness
 import numpy as np
 
-PEERS = ["mxdl-c", "mxdl-c-avx2", "onnxruntime", "openvino", "ncnn", "mnn", "torch", "torch.compile", "mxnet"]
+HIDDEN = "-avx2"    # ends the names of peers from which AVX-512 is hidden
+OTHERS = ["onnxruntime", "openvino", "ncnn", "mnn", "torch"]
+PEERS = ["mxdl-c", *OTHERS, "torch.compile", "mxnet", "mxdl-c-avx2", *(peer + HIDDEN for peer in OTHERS)]
+harness.PACKAGES |= {peer + HIDDEN: harness.PACKAGES[peer] for peer in OTHERS if peer in harness.PACKAGES}
 CASES = ["resnet18_v1", "resnet50_v1", "mobilenetv2_1.0"]
 SHAPE = (1, 3, 224, 224)
 BLOCK = 20      # calls that follow each other
@@ -152,7 +157,8 @@ def mxnet_call(case: str):
 def prepare(peer: str, case: str):
     folder = Path(tempfile.mkdtemp(prefix="mxdl-bench-"))
     if peer.startswith("mxdl-c"):
-        return exported(case, ["-DNET_MAX_ISA=1"] if peer.endswith("avx2") else [], folder)
+        return exported(case, ["-DNET_MAX_ISA=1"] if peer.endswith(HIDDEN) else [], folder)
+    peer = peer.removesuffix(HIDDEN)
     before = peak_mb()
     if peer == "mxnet":
         call = mxnet_call(case)
@@ -167,16 +173,42 @@ def prepare(peer: str, case: str):
     return call, lambda: {"memory_mb": peak_mb() - before}
 
 
+def without_avx512(folder: Path) -> dict[str, str]:
+    """The environment in which programs see no AVX-512; raises RuntimeError where the machine cannot hide it."""
+    library = folder / "without_avx512.so"
+    source = Path(__file__).with_name("without_avx512.c")
+    environment = {"LD_PRELOAD": str(library)}
+    done = subprocess.run(["cc", "-O2", "-shared", "-fPIC", source, "-o", library], stderr=subprocess.PIPE, text=True)
+    if not done.returncode:
+        done = subprocess.run(["true"], env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip())
+    return environment
+
+
+def hidden_environments(options, folder: Path) -> dict[str, dict[str, str]]:
+    """The environment of each peer from which AVX-512 is hidden; takes these peers away where that cannot be."""
+    peers = [peer for peer in options.peer if peer.endswith(HIDDEN) and not peer.startswith("mxdl")]
+    try:
+        return dict.fromkeys(peers, without_avx512(folder)) if peers else {}
+    except RuntimeError as error:
+        print(f"{', '.join(peers)} ARE LEFT OUT: {error}", file=sys.stderr)
+        options.peer = [peer for peer in options.peer if peer not in peers]
+        return {}
+
+
 def main() -> None:
     options = harness.arguments(__doc__, CASES, PEERS)
-    results = {case: harness.side_by_side(__file__, case, options.peer, options.runs, block=BLOCK)
-               for case in options.case}
+    with tempfile.TemporaryDirectory() as folder:
+        environments = hidden_environments(options, Path(folder))
+        results = {case: harness.side_by_side(__file__, case, options.peer, options.runs, environments, block=BLOCK)
+                   for case in options.case}
     ratios: dict = {}
     for case, found in results.items():
         rows = []
-        base = found.get("onnxruntime", {})
         for peer in options.peer:
             result = found[peer]
+            base = found.get("onnxruntime" + HIDDEN * peer.endswith(HIDDEN), {})     # by its like
             if "cpu_ms" not in result:
                 rows.append([peer, "failed", *"-" * 8])
                 continue
