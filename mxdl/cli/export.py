@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--which", default="last", help="a run's checkpoint: last (default), best, or a step's number")
     parser.add_argument("--weights", default="", metavar="PLACE",
                         help="inside (default), beside, incbin or embed: where the parameters lie")
+    parser.add_argument("--packed", action="store_true",
+                        help="parameters beside the C file as its kernels read them: a larger file, there at once")
     parser.add_argument("--precision", default="float32", metavar="DTYPE",
                         help="float32 (default), float16, bfloat16, or int8 with a scale for each channel: how "
                              "parameters are stored; what that loses is printed")
@@ -45,9 +47,9 @@ def run(args: argparse.Namespace) -> None:
     from mxdl.cli.main import Usage
     from mxdl.recipes import export
     from mxdl.recipes.run import Run
-    options = {"weights": args.weights, "nan": args.nan, "header": args.header, "form": args.form,
-               "compiler": args.compiler, "precision": args.precision, "max_batch": args.max_batch,
-               "tell": print}
+    options = {"weights": args.weights or ("beside" if args.packed else ""), "packed": args.packed, "nan": args.nan,
+               "header": args.header, "form": args.form, "compiler": args.compiler, "precision": args.precision,
+               "max_batch": args.max_batch, "tell": print}
     if args.to != "mxnet":
         export.require_formats([args.to])
     if Run.is_one(args.model):

@@ -8,7 +8,7 @@ from ..errors import NotBuiltError
 from ..graph import Value
 from ..ops.loops_c import elementwise_loops
 from ..passes.infer_types import describe
-from . import blocked, kernels, weights
+from . import blocked, kernels, packed, weights
 from .call import C_TYPES, Buffer, CCall
 from .frame import CFile, Options, Row, c_file
 from .geometry import BLOCK, Geometry, Storage
@@ -31,14 +31,20 @@ def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Opt
                             f"give name='...' made of letters, digits and _")
     if len(plan.inputs) > 30:
         raise NotBuiltError(f"export to C: more than 30 inputs; got {len(plan.inputs)}; join some of them")
-    parts = {value: plan.reduced[value].parts if value in plan.reduced else [tensor]
-             for value, tensor in plan.constants.items()}
-    stored = weights.pack([part for group in parts.values() for part in group])
+    kept = packed.kept(plan) if options.packed else plan.constants
+    parts = {value: plan.reduced[value].parts if value in plan.reduced else [tensor] for value, tensor in kept.items()}
+    plain = [part for group in parts.values() for part in group]
+    stored = weights.pack(plain)
     offsets = iter(stored.offsets)
-    place = _Places(plan, {value: [next(offsets) for _ in group] for value, group in parts.items()})
+    place = _Places(plan, {value: [next(offsets) for _ in group] for value, group in parts.items()},
+                    stored.payload_bytes if options.packed else None)
     body = [_plain(step, place) if step.layer is None and step.group is not None else blocked.statement(step, place)
             for step in plan.layout.steps]
     prepare = place.prepare()
+    if options.packed:
+        made = place.packs
+        stored = weights.pack([*plain, *(packed.array(pack, plan.constants) for pack in made)],
+                              [f"{pack.function} {pack.sizes}" for pack in made])
     outputs = [Row(n, plan.types[v], place.offset(v), place.is_constant(v))
                for n, v in zip(output_names, plan.outputs, strict=True)]
     section = kernels.section(place.functions, place.posts, place.instances, prepare, body)
@@ -49,8 +55,9 @@ def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Opt
 class _Places:
     """C expressions for the memory of values, and the functions that the forward pass calls."""
 
-    def __init__(self, plan: ExportPlan, weight_offsets: dict[Value, list[int]]):
-        self._plan, self._weights = plan, weight_offsets
+    def __init__(self, plan: ExportPlan, weight_offsets: dict[Value, list[int]], packed_at: int | None):
+        """packed_at: where packed parameters begin among the stored ones; None where a handle makes them."""
+        self._plan, self._weights, self._packed_at = plan, weight_offsets, packed_at
         self._packs = dict(plan.packed)
         self._packed_floats = plan.packed_floats
         self._restored: dict[Value, int] = {}
@@ -104,7 +111,13 @@ class _Places:
     # -- parameters made at create ----------------------------------------------------------------------------
     @property
     def packed_bytes(self) -> int:
-        return self._packed_floats * 4
+        """What a handle takes for them."""
+        return self._packed_floats * 4 if self._packed_at is None else 0
+
+    @property
+    def packs(self) -> list[Pack]:
+        """In the order of their places."""
+        return list(self._packs)
 
     def pack_pointer(self, pack: Pack) -> str:
         if pack not in self._packs:
@@ -113,6 +126,8 @@ class _Places:
         return self._made(self._packs[pack])
 
     def _made(self, floats: int) -> str:
+        if self._packed_at is not None:
+            return f"(w + {self._packed_at // 4 + floats})"
         return f"((float *)(void *)(a + {self._plan.arena_bytes + 4 * floats}))"
 
     def _restore(self, value: Value) -> str:
@@ -130,7 +145,7 @@ class _Places:
 
     def prepare(self) -> list[str]:
         """The statements that make the parameters that are not stored as the kernels read them."""
-        return [*map(self._restore, self._restored), *self._pack_all()]
+        return [*map(self._restore, self._restored), *self._pack_all()] if self._packed_at is None else []
 
     def _pack_all(self) -> list[str]:
         return [f"{p.function}({self.buffer(p.source).pointer if p.source else 'NULL'}, "

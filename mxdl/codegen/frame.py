@@ -32,7 +32,7 @@ class Options(NamedTuple):
     name: prefix of every exported C name.   weights: one of weights.PLACES.   weight_file: the name of the file of
     parameters, as the program finds it.   nan: one of NAN_POLICIES, for float32 inputs.   provenance: facts for the
     banner.   winograd: whether 3x3 convolutions may use Winograd's algorithm.   task: what inputs and outputs mean, in
-    plain JSON (see web.page).
+    plain JSON (see web.page).   packed: whether parameters are stored in the kernels' order.
     """
 
     name: str = "model"
@@ -44,6 +44,7 @@ class Options(NamedTuple):
     precision: str = "float32"
     max_batch: int = 1
     task: Mapping[str, Any] | None = None
+    packed: bool = False
 
 
 class Row(NamedTuple):
@@ -87,7 +88,7 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
     *places, batch_bytes = _batch_places([*inputs, *outputs], options.max_batch)
     content = hashlib.sha256(section.encode() + stored.blob).hexdigest()[:16]
     info = {"model": options.name, "mxdl": version, "content": content, "weights": options.weights,
-            "nan": options.nan, **options.provenance}
+            "nan": options.nan, **({"packed": "yes"} if options.packed else {}), **options.provenance}
     names = {"p": options.name, "P": options.name.upper()}
     inside = len(stored.blob) if options.weights == "inside" else 0
     arena_bytes = HANDLE_BYTES + value_bytes + packed_bytes + batch_bytes + inside
@@ -97,6 +98,7 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
     text = _fill(
         "runtime.c.in", **names, interface=header.rstrip("\n"), freestanding=_fill("freestanding.h.in"),
         banner=_banner(options, info), value_bytes=value_bytes, packed_bytes=packed_bytes, batch_bytes=batch_bytes,
+        packed=int(options.packed),
         layout=stored.layout, section=section,
         dispatch=Template(kernels.text("dispatch")).substitute(P=names["P"]),
         parameters=_parameters(options, stored.blob), nan_policy=_nan_policy(options.nan),

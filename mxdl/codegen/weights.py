@@ -7,6 +7,7 @@
     32   32 bytes  zero
     64   the arrays, little-endian, each at a 64-byte boundary; zero bytes up to a multiple of 64
 
+Packed parameters (packed.py) are such arrays too, and the layout then tells their order.
 The layout says nothing of the values: retrained parameters of the same net may take the place of the old ones.
 """
 from __future__ import annotations
@@ -42,14 +43,16 @@ class Weights(NamedTuple):
         return len(self.blob) - HEADER_BYTES
 
 
-def pack(tensors: Sequence[torch.Tensor]) -> Weights:
-    """All tensors in their own dtypes, one after the other."""
+def pack(tensors: Sequence[torch.Tensor], orders: Sequence[str] = ()) -> Weights:
+    """All tensors in their own dtypes, one after the other.  orders: how the elements of packed ones lie, a part of the
+    layout."""
     payload, offsets, described = bytearray(), [], hashlib.sha256()
     for tensor in tensors:
         offsets.append(len(payload))
         described.update(f"{tensor.dtype} {tuple(tensor.shape)} {len(payload)};".encode())
         payload += _little_endian(tensor)
         payload += bytes(-len(payload) % ALIGNMENT)
+    described.update("".join(f"{order};" for order in orders).encode())
     layout = int.from_bytes(described.digest()[:8], "little")
     header = struct.pack("<8sQQQ", MAGIC, layout, len(payload), checksum(bytes(payload)))
     return Weights(header.ljust(HEADER_BYTES, b"\0") + bytes(payload), offsets, layout)

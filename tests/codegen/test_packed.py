@@ -1,0 +1,146 @@
+"""Parameters stored in the kernels' order: the same answers, no packing at create, damage refused before any answer."""
+import ctypes
+import re
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+import mxdl as mx
+from mxdl.codegen import export_c, kernels, packed
+from mxdl.errors import MXNetError
+from mxdl.types import TensorType
+from tests.codegen.compiled import needs_compiler
+from tests.codegen.test_frame import build, shared
+
+pytestmark = needs_compiler
+
+
+def many_kernels(seed: int = 0):
+    """Direct, grouped, depthwise and both Winograd convolutions, a side of a channel each, a dense layer."""
+    rng, x = np.random.default_rng(seed), mx.sym.var("x")
+    parameters = {}
+
+    def conv(x, name, channels, filters, kernel, pad, groups=1, bias=True):
+        shape = (filters, channels // groups, kernel, kernel)
+        parameters[f"{name}_weight"] = torch.tensor(rng.normal(size=shape) / shape[1] / 3, dtype=torch.float32)
+        if bias:
+            parameters[f"{name}_bias"] = torch.tensor(rng.normal(size=filters), dtype=torch.float32)
+        return mx.sym.Convolution(x, kernel=(kernel, kernel), num_filter=filters, pad=(pad, pad), num_group=groups,
+                                  no_bias=not bias, name=name)
+    x = conv(x, "first", 3, 20, 3, 1)
+    x = mx.sym.Activation(conv(x, "wide", 20, 32, 3, 1, bias=False), act_type="relu")
+    x = conv(x, "deep", 32, 32, 3, 1, groups=32)
+    x = conv(x, "half", 32, 32, 1, 0, groups=2)
+    x = mx.sym.broadcast_mul(x, mx.sym.var("side"))
+    parameters["side"] = torch.tensor(rng.normal(size=(1, 32, 1, 1)), dtype=torch.float32)
+    x = mx.sym.FullyConnected(conv(x, "last", 32, 16, 3, 1), num_hidden=5, name="fc")
+    parameters["fc_weight"] = torch.tensor(rng.normal(size=(5, 16 * 144)) / 50, dtype=torch.float32)
+    parameters["fc_bias"] = torch.tensor(rng.normal(size=5), dtype=torch.float32)
+    return x.graph(), parameters, {"x": TensorType((2, 3, 12, 12))}
+
+
+def written(folder, name, **options):
+    folder.mkdir(exist_ok=True)
+    graph, parameters, inputs = many_kernels()
+    export_c(graph, parameters, inputs, folder / f"{name}.c", "net", weights="beside", **options)
+    return folder / f"{name}.c"
+
+
+def run(library, path, data):
+    """The first call's answers, or the reason why there are none."""
+    why = ctypes.c_char_p()
+    library.net_open.restype = ctypes.c_void_p
+    handle = library.net_open(str(path).encode(), ctypes.byref(why))
+    if not handle:
+        return why.value.decode()
+    model, out = ctypes.c_void_p(handle), np.zeros((2, 5), np.float32)
+    library.net_set_input(model, 0, data.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(data.size))
+    failed = library.net_forward(model)
+    wrong = library.net_last_error(model).decode()
+    got = library.net_get_output(model, 0, out.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(out.size))
+    library.net_free(model)
+    assert (got != 0) == (failed != 0)
+    return wrong if failed else out
+
+
+@pytest.mark.parametrize("winograd", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_packed_parameters_give_the_answers_of_those_packed_at_create(winograd, tmp_path):
+    data = np.random.default_rng(1).normal(size=(2, 3, 12, 12)).astype(np.float32)
+    found = {}
+    for kind in (False, True):
+        source = written(tmp_path / str(kind), "net", packed=kind, winograd=winograd)
+        text = source.read_text()
+        assert ("winograd_products" in text) == winograd
+        prepared = set(re.findall(r"^    (pack_\w+)\(.*;$", text, re.MULTILINE))
+        expected = {"pack_conv", "pack_bias"} | ({"pack_winograd"} if winograd else set())
+        assert prepared == (set() if kind else expected)
+        found[kind] = run(shared(source, "-DNET_MAX_ISA=0"), source.with_suffix(".bin"), data)
+    if winograd:
+        np.testing.assert_allclose(found[True], found[False], rtol=0, atol=2e-6 * np.abs(found[False]).max())
+    else:
+        np.testing.assert_array_equal(found[True], found[False])
+
+
+def test_every_order_of_the_kernels_can_be_made_at_export():
+    named = set(re.findall(r"^NOINLINE void (pack_\w+)", kernels.text("pack"), re.MULTILINE))
+    assert named == set(packed._ORDERS) and len(named) >= 3
+
+
+def test_damaged_packed_parameters_give_no_answer(tmp_path):
+    source = written(tmp_path, "net", packed=True)
+    library, whole = shared(source, "-DNET_MAX_ISA=0"), source.with_suffix(".bin").read_bytes()
+    data = np.ones((2, 3, 12, 12), np.float32)
+    rng = np.random.default_rng(2)
+    positions = [*range(32), *(rng.integers(64, len(whole), size=200)).tolist(), len(whole) - 1]
+    damaged = tmp_path / "damaged.bin"
+    for position in positions:
+        changed = bytearray(whole)
+        changed[position] ^= 1 << position % 8
+        damaged.write_bytes(changed)
+        assert str(run(library, damaged, data)).startswith("the parameters ")
+    damaged.write_bytes(whole[:-64])
+    assert "wrong size" in run(library, damaged, data)
+    damaged.write_bytes(whole)
+    assert np.isfinite(run(library, damaged, data)).all()
+
+
+def test_parameters_can_be_verified_before_the_first_call(tmp_path):
+    source = written(tmp_path, "net", packed=True)
+    library, whole = shared(source, "-DNET_MAX_ISA=0"), bytearray(source.with_suffix(".bin").read_bytes())
+    library.net_open.restype = ctypes.c_void_p
+    whole[-1] ^= 1
+    (tmp_path / "damaged.bin").write_bytes(whole)
+    for name, status in (("net.bin", 0), ("damaged.bin", -1)):
+        model = ctypes.c_void_p(library.net_open(str(tmp_path / name).encode(), None))
+        assert library.net_verify(model) == status
+        assert (b"wrong checksum" in library.net_last_error(model)) == (status != 0)
+        library.net_free(model)
+
+
+def test_packed_files_and_others_are_not_confused(tmp_path):
+    packed_file, other = written(tmp_path / "a", "net", packed=True), written(tmp_path / "b", "net")
+    library = shared(packed_file, "-DNET_MAX_ISA=0")
+    assert "another model" in run(library, other.with_suffix(".bin"), np.ones((2, 3, 12, 12), np.float32))
+
+
+def test_what_cannot_be_packed_is_refused(tmp_path):
+    graph, parameters, inputs = many_kernels()
+    for options, text in [({}, "weights='inside'"), ({"weights": "beside", "precision": "float16"}, "float16")]:
+        with pytest.raises(MXNetError, match=text):
+            export_c(graph, parameters, inputs, tmp_path / "net.c", "net", packed=True, **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_packed_parameters_serve_every_instruction_set_under_sanitizers(tmp_path):
+    source = written(tmp_path, "net", packed=True)
+    data = np.random.default_rng(1).normal(size=(2, 3, 12, 12)).astype(np.float32)
+    results = []
+    for flags in (["-DNET_SCALAR"], ["-DNET_MAX_ISA=0"], ["-DNET_MAX_ISA=1"], []):
+        program = build(source, *flags)
+        results.append(np.frombuffer(subprocess.run([program, "net.bin"], input=data.tobytes(), check=True, timeout=60,
+                                                    cwd=tmp_path, capture_output=True).stdout, np.float32))
+    for found in results[1:]:
+        np.testing.assert_allclose(found, results[0], rtol=0, atol=1e-5 * np.abs(results[0]).max())
