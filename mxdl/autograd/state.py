@@ -9,11 +9,13 @@ import torch
 
 class State(threading.local):
     """recording: operators go on the tape.   training: dropout drops, batch normalization uses batch statistics.
-    tracer: while a block is traced under deferred compute, what takes the operators instead of running them."""
+    tracer: while a block is traced under deferred compute, what takes the operators instead of running them.
+    delivering: the backward pass that runs writes gradients to the buffers of variables."""
 
     recording: bool = False
     training: bool = False
     tracer: Any = None
+    delivering: bool = False
 
     @property
     def retain_graph(self) -> bool:

@@ -2,20 +2,20 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import MXNetError, ShapeError
-from .hand_over import is_stand_in, receiver_of
+from .hand_over import is_stand_in, receiver_of, stand_in
 from .state import state
 
 if TYPE_CHECKING:
     from ..ndarray import NDArray
 
 GRAD_REQS = ("write", "add", "null")
-#: what `_storage_use_count` says of a tensor whose memory no other tensor shares (itself and the question)
+#: what torch counts of a tensor whose memory no other tensor shares (itself and the question)
 _UNSHARED = 2
 
 
@@ -58,16 +58,26 @@ def _deliver(array: NDArray, gradient: torch.Tensor) -> None:
     assert buffer is not None   # attach() gave it one
     if array._grad_req == "add":
         buffer._data.add_(gradient)
-    elif buffer._data.dtype is gradient.dtype and (_storage_use_count(buffer._data) == _UNSHARED
-                                                   or is_stand_in(buffer._data)):
+    elif buffer._data.dtype is gradient.dtype and (is_unshared(buffer._data) or is_stand_in(buffer._data)):
         buffer._data = gradient
     else:
         buffer._data.copy_(gradient)
     array._fresh_grad = True
 
 
-def _storage_use_count(tensor: torch.Tensor) -> int:
-    return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+def free_old_gradients(variables: Iterable[NDArray]) -> None:
+    """Free what an earlier backward pass wrote for these, where the pass that runs now will write new gradients: the
+    old ones need not live beside its activations.  They stay where a view of their memory is held somewhere."""
+    for array in variables if state.delivering else ():
+        buffer = array._grad
+        if buffer is not None and array._grad_req == "write" and is_unshared(buffer._data):
+            buffer._data = stand_in(buffer._data)
+            array._fresh_grad = False   # should this pass fail, there is no gradient
+
+
+def is_unshared(tensor: torch.Tensor) -> bool:
+    """Whether no view or other tensor lies in the same memory."""
+    return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata) == _UNSHARED
 
 
 def backward(heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | None = None, retain_graph: bool = False,
@@ -77,13 +87,14 @@ def backward(heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | No
     _check_heads(tensors)
     grads = _head_gradients(tensors, head_grads)
     before = state.training, state.recording
-    state.training, state.recording = train_mode, False
+    state.training, state.recording, state.delivering = train_mode, False, True
     try:
         torch.autograd.backward(tensors, grads, retain_graph=retain_graph)
     except RuntimeError as error:
         raise _explain(error) from error
     finally:
         state.training, state.recording = before
+        state.delivering = False
     _mark_used(tensors, retain_graph)
     if not retain_graph:
         _let_go(heads)

@@ -9,6 +9,7 @@ import torch
 from .. import allocator
 from ..autograd.hand_over import Receive, early_receiver_of, is_handing_over
 from ..autograd.state import state
+from ..autograd.tape import free_old_gradients
 from ..device import Context
 from ..errors import GraphError, suggest
 from ..graph import Graph, Node, Value
@@ -148,7 +149,8 @@ class CachedOp:
         runner = self._runner(state.training, wrt, tensors, context)
         seeds = reserve(runner.plan.num_seeds) if runner.plan.num_seeds else ()
         if wrt:
-            results = TapeNode.apply(self, runner, seeds, *tensors)
+            results = TapeNode.apply(self, runner, seeds, [arrays[i] for i in wrt if arrays[i]._grad is not None],
+                                     *tensors)
         else:
             with torch.no_grad():
                 results = runner.forward.run([t.detach() if t.requires_grad else t for t in tensors], seeds)
@@ -198,7 +200,8 @@ class TapeNode(torch.autograd.Function):
     """A CachedOp's call on torch's tape: forward and backward run the two programs."""
 
     @staticmethod
-    def forward(ctx: Any, cached: CachedOp, runner: Runner, seeds: Sequence[int], *tensors: torch.Tensor):
+    def forward(ctx: Any, cached: CachedOp, runner: Runner, seeds: Sequence[int], variables: Sequence[NDArray],
+                *tensors: torch.Tensor):
         results = runner.forward.run(list(tensors), seeds)
         cached._write_back(runner, results, tensors)
         outputs = tuple(results[:runner.num_outputs])
@@ -206,7 +209,7 @@ class TapeNode(torch.autograd.Function):
         ctx.save_for_backward(*(t for i, t in enumerate(tensors) if i not in written))
         ctx.written = {i: tensors[i] for i in written}
         ctx.residuals = results[runner.num_outputs + len(runner.updated):]
-        ctx.runner, ctx.seeds, ctx.cached = runner, seeds, cached
+        ctx.runner, ctx.seeds, ctx.cached, ctx.variables = runner, seeds, cached, variables
         ctx.mark_non_differentiable(*(t for t in outputs if not t.is_floating_point()))
         return outputs
 
@@ -223,15 +226,16 @@ class TapeNode(torch.autograd.Function):
             values = [*douts, *ctx.residuals, *(tensors[i] for i in runner.saved_inputs)]
             if not state.retain_graph:
                 ctx.residuals = None
+            free_old_gradients(ctx.variables)
             receivers = runner.receivers(tensors) if is_handing_over() else {}
             if receivers:
                 grads = runner.backward.run_handing_over(values, ctx.seeds, receivers, runner.points)
             else:
                 grads = runner.backward.run(values, ctx.seeds)
-        result: list = [None] * (3 + len(tensors))
+        result: list = [None] * (4 + len(tensors))
         rest = iter(grads)
         for position, value in zip(runner.wrt, runner.plan.grads, strict=True):
-            result[3 + position] = torch.zeros_like(tensors[position]) if value is None else next(rest)
+            result[4 + position] = torch.zeros_like(tensors[position]) if value is None else next(rest)
         return tuple(result)
 
 

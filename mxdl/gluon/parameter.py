@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import initializer, ndarray, symbol
+from ..allocator import zeros_on_demand
 from ..autograd import pause
 from ..autograd.hand_over import is_stand_in
 from ..autograd.state import state
+from ..autograd.tape import is_unshared
 from ..device import Context, cpu, current_context
 from ..errors import DeferredInitializationError, NotBuiltError
 from ..graph.hidden import ORIGIN
@@ -262,11 +264,12 @@ class Parameter:
             self._trainer._overwrite(self)
 
     def zero_grad(self) -> None:
-        """Set the gradient to zero on every context."""
+        """Set the gradient to zero on every context.  One that backward writes anew takes no memory until then."""
         for grad in self._grad or ():
-            if is_stand_in(grad._data):
-                grad._data = grad._data.new_zeros(grad.shape)
-            grad[:] = 0
+            if is_stand_in(grad._data) or (self.grad_req == "write" and is_unshared(grad._data)):
+                grad._data = zeros_on_demand(grad._data)
+            else:
+                grad[:] = 0
 
     def reset_ctx(self, ctx: Context | Sequence[Context]) -> None:
         """Move to other contexts; the value is the mean over the present ones."""
