@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -29,26 +30,74 @@ class Piece:
         return any(self.targets)
 
 
+class Span(NamedTuple):
+    """Where a piece lies among arrays: from element `start` of array `first` to element `stop` of array `last`."""
+
+    first: int
+    start: int
+    last: int
+    stop: int
+    length: int
+
+
+def outline(sizes: list[int], length: int) -> list[Span]:
+    """The pieces of a stream of arrays of these sizes; every piece but the last has `length` elements."""
+    spans: list[Span] = []
+    filled = first = start = 0
+    for position, size in enumerate(sizes):
+        at = 0
+        while at < size:
+            if not filled:
+                first, start = position, at
+            take = min(size - at, length - filled)
+            at += take
+            filled += take
+            last = position, at
+            if filled == length:
+                spans.append(Span(first, start, *last, filled))
+                filled = 0
+    if filled:
+        spans.append(Span(first, start, *last, filled))
+    return spans
+
+
+def within(arrays: list[Tensor], sizes: list[int], span: Span) -> list[Tensor]:
+    """The parts of arrays that a span covers, T[n] each.  arrays: contiguous, T[*S] each, of these sizes."""
+    first, start, last, stop, _ = span
+    if first == last:
+        array = arrays[first].view(-1)
+        return [array if stop - start == sizes[first] else array[start:stop]]
+    parts = [array if array.dim() == 1 else array.view(-1) for array in arrays[first:last + 1]]
+    if start:
+        parts[0] = parts[0][start:]
+    if stop < sizes[last]:
+        parts[-1] = parts[-1][:stop]
+    return parts
+
+
 def cut(sources: list[Tensor], targets: list[list[Tensor]], length: int, owner: int = NOBODY,
         residuals: list[Tensor] | None = None) -> list[Piece]:
     """The pieces of a stream; every piece but the last has `length` elements.
 
     sources: T[n] each, contiguous.   targets: for each source the arrays, T[n], that its result goes to.
     """
-    pieces = [piece := Piece(owner)]
-    for position, source in enumerate(sources):
-        start, end = 0, source.numel()
-        while start < end:
-            if piece.length == length:
-                pieces.append(piece := Piece(owner))
-            take = min(end - start, length - piece.length)
-            whole = take == end
-            piece.sources.append(source if whole else source.narrow(0, start, take))
-            piece.targets.append(targets[position] if whole else
-                                 [target.narrow(0, start, take) for target in targets[position]])
-            if residuals is not None:
-                piece.residuals.append(residuals[position].narrow(0, start, take))
-            piece.length += take
-            start += take
-    return pieces if pieces[0].length else []
+    sizes = [source.numel() for source in sources]
+    return [_piece(span, sources, targets, sizes, owner, residuals) for span in outline(sizes, length)]
 
+
+def _piece(span: Span, sources: list[Tensor], targets: list[list[Tensor]], sizes: list[int], owner: int,
+           residuals: list[Tensor] | None) -> Piece:
+    piece = Piece(owner, span.length)
+    for position in range(span.first, span.last + 1):
+        if not sizes[position]:
+            continue
+        start = span.start if position == span.first else 0
+        stop = span.stop if position == span.last else sizes[position]
+
+        def part(array: Tensor, start: int = start, stop: int = stop) -> Tensor:
+            return array if stop - start == array.numel() else array[start:stop]
+        piece.sources.append(part(sources[position]))
+        piece.targets.append([part(target) for target in targets[position]])
+        if residuals is not None:
+            piece.residuals.append(part(residuals[position]))
+    return piece

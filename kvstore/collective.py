@@ -20,10 +20,10 @@ from torch import Tensor
 
 from .bucket import NOBODY, Piece, cut
 from .collective_network import Leaders
-from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, Board
+from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, RESULT, Board
 
 ALIGN = 16              # elements: slices begin at a cache line
-SMALL_BYTES = 1 << 16   # up to this, every worker adds everything: one meeting instead of two
+SMALL_BYTES = 1 << 18   # up to this, every worker adds everything: one meeting instead of two
 
 
 class Place(NamedTuple):
@@ -74,8 +74,12 @@ class Machine:
     # -- the three operations ---------------------------------------------------------------------------------
     def allreduce(self, sources: list[Tensor], targets: list[list[Tensor]]) -> None:
         """Writes the sum of each source over all workers into its targets.  All of one dtype, flat, contiguous."""
-        pieces = cut(sources, targets, self._length(sources[0]))
-        if len(pieces) == 1 and self.machines == 1 and pieces[0].length * sources[0].itemsize <= SMALL_BYTES:
+        self.allreduce_pieces(cut(sources, targets, self.length_of(sources[0].dtype)))
+
+    def allreduce_pieces(self, pieces: list[Piece]) -> None:
+        """As `allreduce`, of streams that are cut already, one after the other; the last piece of each may be short."""
+        if len(pieces) == 1 and self.machines == 1 \
+                and pieces[0].length * pieces[0].sources[0].itemsize <= SMALL_BYTES:
             self._allreduce_small(self.claim(1), pieces[0])
         else:
             self._flow(pieces, self._publish, self._reduce, self._start_sum, self._await_sum)
@@ -93,10 +97,11 @@ class Machine:
 
     def _pieces(self, shares: list[Share]) -> list[Piece]:
         return [piece for share in shares if share.sources
-                for piece in cut(share.sources, share.targets, self._length(share.sources[0]), share.owner)]
+                for piece in cut(share.sources, share.targets, self.length_of(share.sources[0].dtype), share.owner)]
 
-    def _length(self, values: Tensor) -> int:
-        return self.board.block_bytes // values.itemsize
+    def length_of(self, dtype: torch.dtype) -> int:
+        """Elements of a block."""
+        return self.board.block_bytes // dtype.itemsize
 
     def close(self) -> None:
         """Lets the others know that this worker is gone."""
@@ -134,40 +139,46 @@ class Machine:
     def _collect(self, block: int, piece: Piece, settle) -> None:
         if piece.is_wanted or self.leaders is not None:
             settle(block, piece)
-        read(values_of(self.board.result(block), piece), piece)
+        read(self._values(RESULT, block, piece), piece)
         self.board.tell(DONE, block + 1)
+
+    def _values(self, rank: int, block: int, piece: Piece) -> Tensor:
+        """What lies in a slot, or as the result (RESULT), of a block.  out: T[length]"""
+        return self.board.values(rank, block, piece.sources[0].dtype, piece.length)
 
     # -- sums on this machine ---------------------------------------------------------------------------------
     def _allreduce_small(self, block: int, piece: Piece) -> None:
         board = self.board
         self.make_room(block)
-        torch.cat(piece.sources, out=values_of(board.slot(board.rank, block), piece))
+        torch.cat(piece.sources, out=self._values(board.rank, block, piece))
         board.tell(POSTED, block + 1)
         board.wait_all(POSTED, block + 1)
-        slots = [values_of(board.slot(rank, block), piece) for rank in range(board.size)]
+        slots = [self._values(rank, block, piece) for rank in range(board.size)]
         total = _add(slots, torch.empty_like(slots[0]))
         read(total, piece)
         board.tell(DONE, block + 1)
 
     def _publish(self, block: int, piece: Piece) -> None:
         board = self.board
-        slot = values_of(board.slot(board.rank, block), piece)
+        slot = self._values(board.rank, block, piece)
         if len(piece.sources) > 1:
             torch.cat(piece.sources, out=slot)
         else:
             start, end = self.slice_of(board.rank, piece)
-            slot[:start].copy_(piece.sources[0][:start])
-            slot[end:].copy_(piece.sources[0][end:])
+            if start:
+                slot[:start].copy_(piece.sources[0][:start])
+            if end < piece.length:
+                slot[end:].copy_(piece.sources[0][end:])
         board.tell(POSTED, block + 1)
 
     def _reduce(self, block: int, piece: Piece) -> None:
         board = self.board
         start, end = self.slice_of(board.rank, piece)
         board.wait_all(POSTED, block + 1)
-        parts = [values_of(board.slot(rank, block), piece)[start:end] for rank in range(board.size)]
+        parts = [self._values(rank, block, piece)[start:end] for rank in range(board.size)]
         if len(piece.sources) == 1:
             parts[board.rank] = piece.sources[0][start:end]
-        _add(parts, values_of(board.result(block), piece)[start:end])
+        _add(parts, self._values(RESULT, block, piece)[start:end])
         board.tell(REDUCED, block + 1)
 
     def slice_of(self, rank: int, piece: Piece) -> tuple[int, int]:
@@ -179,7 +190,7 @@ class Machine:
     # -- from one to all --------------------------------------------------------------------------------------
     def _offer(self, block: int, piece: Piece) -> None:
         if piece.owner == self.rank:
-            torch.cat(piece.sources, out=values_of(self.board.result(block), piece))
+            torch.cat(piece.sources, out=self._values(RESULT, block, piece))
             self.board.tell(REDUCED, block + 1)
 
     def announce(self, names: list[int]) -> None:
@@ -218,8 +229,9 @@ class Machine:
     # -- between machines -------------------------------------------------------------------------------------
     def _ends_exchange(self, block: int, position: int, pieces: list[Piece]) -> bool:
         """Whether the blocks up to this one go out together: they must lie in one stretch, full but for the last."""
+        piece = pieces[position]
         return (position == len(pieces) - 1 or (block + 1) % self._group == 0
-                or pieces[position + 1].owner != pieces[position].owner)
+                or pieces[position + 1].owner != piece.owner or piece.length < self.length_of(piece.sources[0].dtype))
 
     def _exchange(self, block: int, piece: Piece, start: Callable[[int, Piece, Tensor], Exchange]) -> None:
         dtype = piece.sources[0].dtype

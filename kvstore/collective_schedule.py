@@ -20,9 +20,10 @@ from .collective import Machine
 from .collective_network import Leaders
 from .elastic import Elastic, NewcomersWait
 from .errors import DeadWorkerError, JobFailedError, KVStoreError
-from .shared_memory import LOG_ENTRIES, LOGGED, LONGEST_SLEEP_S, LOOK_S, SLEEP_S, STOPPED
+from .shared_memory import BELL, LOG_ENTRIES, LOGGED, LOOK_S, STOPPED
 
 IDLE_LOOK_S = 0.25           # how often an elastic worker that has nothing to sum looks whether the others live
+RETRY_S = 1e-3               # how soon leaders ask each other again whether they have a task in common
 MOST_TASKS = 500             # of one round: what is announced fits 8 KiB
 
 
@@ -45,7 +46,7 @@ class Task:
 
 
 class Schedule:
-    """Carries out tasks in a thread of its own.
+    """Carries out tasks, in the thread that waits for them or else in one of its own.
 
     run: carries out the tasks of a round.   limit_bytes: of one round; a task larger than that has a round of its own.
     elastic: goes on when a worker died; None: a death is an error.
@@ -61,6 +62,7 @@ class Schedule:
         self._under_way: list[Task] = []        # with `elastic`: carried out here, perhaps not everywhere
         self._failure: BaseException | None = None
         self._changed = threading.Condition()
+        self._turns = threading.Lock()          # whoever carries out a round has it
         self._closing = False
         self._take(machine)
         self._thread = threading.Thread(target=self._serve, name="mxdl kvstore", daemon=True)
@@ -81,27 +83,55 @@ class Schedule:
         self._logged += 1
 
     # -- the training thread ----------------------------------------------------------------------------------
-    def submit(self, tasks: list[Task]) -> None:
-        """Hands tasks over.  Raises what stopped an earlier one."""
+    def submit(self, tasks: list[Task], will_wait: bool = False) -> None:
+        """Hands tasks over.  Raises what stopped an earlier one.
+
+        will_wait: the caller goes on with `wait`, so that the schedule's own thread need not wake up for them.
+        """
         with self._changed:
             for task in tasks:
-                self._changed.wait_for(lambda: self._failure or self._submitted - self._finished < LOG_ENTRIES)
+                if self._submitted - self._finished >= LOG_ENTRIES:
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._failure or self._submitted - self._finished < LOG_ENTRIES)
                 self._raise_failure()
                 self._tasks[task.name].append(task)
                 task.number = self._submitted
                 self._submitted += 1
                 self._log(task)
-            self._changed.notify_all()
+            if not will_wait:
+                self._changed.notify_all()
 
     @property
     def has_failed(self) -> bool:
         return self._failure is not None
 
     def wait(self, tasks: list[Task]) -> None:
-        """Returns when the tasks are carried out.  Raises what stopped them."""
+        """Returns when the tasks are carried out: here, unless the schedule's thread is at it.  Raises what stopped
+        them.
+        """
         for task in tasks:
-            task.done.wait()
+            while not task.done.is_set():
+                if self._turns.acquire(blocking=False):
+                    try:
+                        self._help(task)
+                    finally:
+                        self._turns.release()
+                else:
+                    with self._changed:
+                        self._changed.notify_all()      # whoever is at it may be waiting for another task only
+                    task.done.wait()
         self._raise_failure()
+
+    def _help(self, task: Task) -> None:
+        """Carries out rounds until this task is done."""
+        try:
+            with torch.no_grad():
+                while not task.done.is_set():
+                    self._turn()
+        except BaseException as error:
+            self._fail(error)
+            if not isinstance(error, Exception):      # the user interrupts
+                raise
 
     def close(self, patience: float, give_up: Callable[[], None]) -> bool:
         """Carries out what was submitted, then ends the thread.  Whether everything was carried out.
@@ -129,31 +159,30 @@ class Schedule:
     def _serve(self) -> None:
         try:
             with torch.no_grad():
-                while self._turn():
-                    pass
+                while self._has_work():
+                    with self._turns:
+                        self._turn()
         except BaseException as error:      # whoever waits gets it
             self._fail(error)
 
-    def _turn(self) -> bool:
-        """One round, or the forming of a new group.  False: the thread is to end."""
+    def _has_work(self) -> bool:
+        """Waits for a task; with `elastic` only a while.  False: the thread is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure or self._finished < self._submitted or self._closing,
+                                   IDLE_LOOK_S if self._elastic else None)
+            return self._failure is None and (self._finished < self._submitted or not self._closing)
+
+    def _turn(self) -> None:
+        """One round, or the forming of a new group.  Without a task: with `elastic`, looks whether the others live."""
         try:
-            if not self._has_work():
-                return False
-            self._round()
+            if self._finished < self._submitted:
+                self._round()
+            elif self._elastic is not None:
+                self._board.check()
         except (DeadWorkerError, NewcomersWait) as error:
             if self._elastic is None or self._closing and self._finished == self._submitted:
                 raise
             self._go_on(self._elastic, error)
-        return True
-
-    def _has_work(self) -> bool:
-        """Waits for a task.  With `elastic`, raises DeadWorkerError when a worker dies meanwhile."""
-        def ready() -> bool:
-            return self._finished < self._submitted or self._closing
-        with self._changed:
-            while not self._changed.wait_for(ready, IDLE_LOOK_S if self._elastic else None):
-                self._board.check()
-            return self._finished < self._submitted
 
     def _go_on(self, elastic: Elastic, error: DeadWorkerError | NewcomersWait) -> None:
         """Forms a group of those who live, and logs anew what is yet to be carried out, or was not everywhere."""
@@ -212,10 +241,16 @@ class Schedule:
     # -- the leader -------------------------------------------------------------------------------------------
     def _choose(self) -> list[int]:
         """The names of the next round's tasks, which it announces."""
-        sleep_s, next_look = SLEEP_S, time.monotonic() + LOOK_S
-        while not (ready := self._ready()) or not (tasks := self._agree(ready)):
-            time.sleep(sleep_s)
-            sleep_s = min(2 * sleep_s, LONGEST_SLEEP_S)
+        next_look = time.monotonic() + LOOK_S
+        while True:
+            heard = self._board.told(BELL, 0)
+            ready = self._ready()
+            if ready and (tasks := self._agree(ready)):
+                break
+            if ready:
+                time.sleep(RETRY_S)      # another machine is not ready for these
+            else:
+                self._board.wait_for_bell(heard)
             if time.monotonic() > next_look:
                 self._look()
                 next_look = time.monotonic() + LOOK_S

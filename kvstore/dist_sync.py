@@ -26,6 +26,7 @@ from .files import write_atomically
 from .keys import Key, pairs
 from .local import LocalStore, _write
 from .membership import DEAD
+from .sum_plans import SumPlans
 
 
 class DistSyncStore(LocalStore):
@@ -46,6 +47,7 @@ class DistSyncStore(LocalStore):
         self._pending: dict[Key, list[Task]] = defaultdict(list)
         self._late: list[tuple[Tensor, Tensor]] = []        # arrays that take sums once nothing is pending
         self._staged: dict[Key, Tensor] = {}
+        self._plans, self._plans_calls = SumPlans(), elastic is None      # which needs the arrays unchanged
         atexit.register(self.close)
 
     def _begin(self) -> tuple[Rounds, Elastic | None]:
@@ -117,9 +119,19 @@ class DistSyncStore(LocalStore):
     @torch.no_grad()
     def allreduce(self, key, value, priority: int = 0) -> None:
         """Replaces the arrays of each key by their sum over devices and workers; the store's values stay."""
+        tasks = self._plans.tasks(key, value, priority)
+        if tasks:
+            self._schedule.submit(tasks, will_wait=True)
+            self._schedule.wait(tasks)
+            return
         call = self._known("allreduce", key, value)
         reduced = self._reduce(call)
-        self._sum_into([(name, one, copies) for (name, copies), one in zip(call, reduced, strict=True)], priority)
+        tasks, late = self._begin_sums([(name, one, copies) for (name, copies), one in
+                                        zip(call, reduced, strict=True)], priority, will_wait=True)
+        if not late and self._plans_calls:
+            self._plans.learn(key, value, tasks, self._machine.board.block_bytes)
+        self._schedule.wait(tasks)
+        _copy_late(late)
 
     @torch.no_grad()
     def reduce_ready(self, key, value, priority: int = 0) -> None:
@@ -217,6 +229,8 @@ class DistSyncStore(LocalStore):
         """Sends dense float32 gradients in few bits (docs/compression.md); every worker calls it alike."""
         codec = compression.create(compression_params)
         self.barrier()
+        self._plans_calls = False
+        self._plans.clear()
         self._rounds.compress(self._meeting.coded(codec))
 
     # -- tasks ------------------------------------------------------------------------------------------------
@@ -253,11 +267,12 @@ class DistSyncStore(LocalStore):
 
     def _sum_into(self, items: list[Item], priority: int) -> None:
         """Writes the sum over workers of each array into its targets, and waits."""
-        tasks, late = self._begin_sums(items, priority)
+        tasks, late = self._begin_sums(items, priority, will_wait=True)
         self._schedule.wait(tasks)
         _copy_late(late)
 
-    def _begin_sums(self, items: list[Item], priority: int) -> tuple[list[Task], list[tuple[Tensor, Tensor]]]:
+    def _begin_sums(self, items: list[Item], priority: int,
+                    will_wait: bool = False) -> tuple[list[Task], list[tuple[Tensor, Tensor]]]:
         """Tasks that sum each array, and (target, sum) for the targets that take it from another array then."""
         tasks, late = [], []
         for name, one, targets in items:
@@ -270,11 +285,11 @@ class DistSyncStore(LocalStore):
                     arrays.append(torch.empty(one.numel(), dtype=one.dtype))
                     late.append((target, arrays[-1]))
             tasks.append((name, flat(one), arrays))
-        return self._submit(Kind.SUM, tasks, priority), late
+        return self._submit(Kind.SUM, tasks, priority, will_wait), late
 
-    def _submit(self, kind: Kind, items: list[Item], priority: int = 0) -> list[Task]:
+    def _submit(self, kind: Kind, items: list[Item], priority: int = 0, will_wait: bool = False) -> list[Task]:
         tasks = self._bundles.tasks(kind, items, priority)
-        self._schedule.submit(tasks)
+        self._schedule.submit(tasks, will_wait)
         return tasks
 
 

@@ -36,6 +36,9 @@ HEAD_BYTES = 8      # of the length before a state's head
 class ElasticRounds(Rounds):
     """Rounds whose sums go to everybody, and whose updates everybody makes, once everybody has the sums."""
 
+    def _run_sums(self, tasks: list) -> None:
+        self.machine.allreduce_pieces([piece for works in tasks for piece in self._pieces(works)])
+
     def _sum(self, works: list[Work]) -> None:
         self.machine.allreduce([work.source for work in works], [work.targets for work in works])
 
@@ -50,7 +53,7 @@ class ElasticRounds(Rounds):
         raise NewcomersWait()
 
     _RUN: ClassVar[dict[Kind, Callable[[Any, list[Work]], None]]] = {
-        **Rounds._RUN, Kind.SUM: _sum, Kind.NEWS: _sum, Kind.UPDATE: _sum_for_update, Kind.ROWS: _sum_rows,
+        **Rounds._RUN, Kind.NEWS: _sum, Kind.UPDATE: _sum_for_update, Kind.ROWS: _sum_rows,
         Kind.LET_IN: _let_in}
 
     def settle(self, tasks: list[Task]) -> None:
@@ -64,7 +67,7 @@ class ElasticRounds(Rounds):
                 self._apply([(work.key, [self.values[work.key]]) for work in works],
                             [work.targets[0] for work in works])
             if works[0].kind in (Kind.UPDATE, Kind.ROWS, Kind.SUM):
-                self._count(works)
+                self._count_works(works)
 
 
 class ElasticStore(DistSyncStore):
@@ -192,7 +195,8 @@ class ElasticStore(DistSyncStore):
             write_atomically(fname, owner.get_states(dump_optimizer))
         self.barrier()
 
-    def _begin_sums(self, items: list[Item], priority: int) -> tuple[list[Task], list[tuple[Tensor, Tensor]]]:
+    def _begin_sums(self, items: list[Item], priority: int,
+                    will_wait: bool = False) -> tuple[list[Task], list[tuple[Tensor, Tensor]]]:
         """As without `elastic`, but what is summed stays whole until all workers have the sum."""
         kept: list[Item] = []
         for name, one, targets in items:
@@ -200,7 +204,7 @@ class ElasticStore(DistSyncStore):
                 self.wait([name])
                 one = self._staged_copy(name, one)
             kept.append((name, one, targets))
-        return super()._begin_sums(kept, priority)
+        return super()._begin_sums(kept, priority, will_wait)
 
     def close(self) -> None:
         """As without `elastic`; the others go on when this worker leaves before them."""

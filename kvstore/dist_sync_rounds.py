@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from .bucket import Piece, cut
 from .collective import Machine, Share
 from .collective_coded import Coded
 from .collective_group import Meeting
@@ -15,6 +16,7 @@ from .collective_rows import gathered, sum_of_rows
 from .collective_schedule import Task
 from .dist_sync_tasks import Kind, Work, flat
 from .keys import Key
+from .sum_plans import PlannedSum
 
 
 class Rounds:
@@ -53,22 +55,44 @@ class Rounds:
 
     def run(self, tasks: list[Task]) -> None:
         """Carries out the tasks of a round."""
-        groups: dict[tuple, list[Work]] = defaultdict(list)
-        for work in (work for task in tasks for work in task.work):
-            groups[work.kind, work.source.dtype].append(work)
-        for (kind, _), works in groups.items():
-            self._RUN[kind](self, works)
+        groups: dict[Any, list] = defaultdict(list)
+        for task in tasks:
+            if task.work[0].kind is Kind.SUM and self.coded is None:
+                groups[Kind.SUM].append(task.work)
+                continue
+            for work in task.work:
+                groups[work.kind, work.source.dtype].append(work)
+        for group, works in groups.items():
+            if group is Kind.SUM:
+                self._run_sums(works)
+            else:
+                self._RUN[group[0]](self, works)
 
     def _run_init(self, works: list[Work]) -> None:
         values = [work.source for work in works]
         self.machine.spread([Share(0, values, [[] if self.rank == 0 else [value] for value in values])])
 
-    def _run_sum(self, works: list[Work]) -> None:
-        if self.coded is None:
-            self.machine.allreduce([work.source for work in works], [work.targets for work in works])
-        else:
-            self._sum_coded(self.coded, works, [work.targets for work in works])
-        self._count(works)
+    def _run_sums(self, tasks: list[list[Work] | list[PlannedSum]]) -> None:
+        """Each task is a stream by itself, so that a planned one has the blocks that the same one unplanned has."""
+        self.machine.allreduce_pieces([piece for works in tasks for piece in self._pieces(works)])
+        self._count([key for works in tasks for work in works
+                     for key in (work.bundle.keys if isinstance(work, PlannedSum) else [work.key] * (not work.start))])
+
+    def _pieces(self, works: list[Work] | list[PlannedSum]) -> Iterator[Piece]:
+        streams: dict[torch.dtype, list[Work]] = defaultdict(list)
+        for work in works:
+            if isinstance(work, PlannedSum):
+                yield from work.pieces()
+            else:
+                streams[work.source.dtype].append(work)
+        for dtype, some in streams.items():
+            yield from cut([work.source for work in some], [work.targets for work in some],
+                           self.machine.length_of(dtype))
+
+    def _run_coded_sum(self, works: list[Work]) -> None:
+        assert self.coded is not None
+        self._sum_coded(self.coded, works, [work.targets for work in works])
+        self._count_works(works)
 
     def _sum_coded(self, coded: Coded, works: list[Work], targets: list[list[Tensor]]) -> None:
         """Sums in few bits; what was left out waits in the key's residual."""
@@ -101,7 +125,7 @@ class Rounds:
         for dtype in dict.fromkeys(weight.dtype for weight in weights.values()):
             self.machine.spread([self._share(owner, [weights[work.key] for work in part])
                                   for owner, part in self._by_owner(works) if weights[part[0].key].dtype == dtype])
-        self._count(works)
+        self._count_works(works)
 
     def _share(self, owner: int, weights: list[Tensor]) -> Share:
         return Share(owner, weights, [[] if owner == self.rank else [weight] for weight in weights])
@@ -123,7 +147,7 @@ class Rounds:
         for work in works:
             total = sum_of_rows(self.machine, work.source)
             self._apply([(work.key, [self.values[work.key]])], [total])
-        self._count(works)
+        self._count_works(works)
 
     def _run_barrier(self, works: list[Work]) -> None:
         """All workers have come: the round itself was the meeting."""
@@ -133,11 +157,14 @@ class Rounds:
             work.targets[:] = gathered(self.machine, work.source)
 
     _RUN: ClassVar[dict[Kind, Callable[[Any, list[Work]], None]]] = {
-        Kind.BYTES: _run_bytes, Kind.INIT: _run_init, Kind.SUM: _run_sum, Kind.UPDATE: _run_update,
+        Kind.BYTES: _run_bytes, Kind.INIT: _run_init, Kind.SUM: _run_coded_sum, Kind.UPDATE: _run_update,
         Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
 
-    def _count(self, works: list[Work]) -> None:
+    def _count_works(self, works: list[Work]) -> None:
+        self._count([work.key for work in works if not work.start])
+
+    def _count(self, keys: list[Key]) -> None:
         """Counts complete steps: a step is complete when every key that takes part in training was pushed in it."""
-        for key in (work.key for work in works if not work.start):
+        for key in keys:
             self.pushes[key] = self.pushes.get(key, 0) + 1
         self._meeting.completed(min(self.pushes.values()) - 1)

@@ -20,14 +20,15 @@ import torch
 from torch import Tensor
 
 from .errors import DeadWorkerError, JobFailedError, KVStoreError
+from .futex import Futex
 
 LINE = 64                    # bytes of a cache line: counters of two writers never share one
-COUNTERS = 6
-POSTED, REDUCED, ARRIVED, DONE, LOGGED, STOPPED = range(COUNTERS)
+COUNTERS = 7
+POSTED, REDUCED, ARRIVED, DONE, LOGGED, STOPPED, BELL = range(COUNTERS)      # BELL: of worker 0, which anybody rings
 LOG_ENTRIES = 4096
+RESULT = -1                  # instead of a worker's place: where sums are
 ENTRY_BYTES = 16
 SPINS = 100                  # looks at a counter before a waiting worker begins to sleep
-SLEEP_S, LONGEST_SLEEP_S = 20e-6, 1e-3
 LOOK_S = 0.05                # how often a waiting worker looks whether the others live
 FLOCK = "hhqqi"              # struct flock: type, whence, start, len, pid
 
@@ -62,6 +63,8 @@ class Board:
         self._map = mmap.mmap(self._file, total)
         self._numbers = memoryview(self._map)[:header].cast("q")
         self._bytes = torch.frombuffer(self._map, dtype=torch.uint8)
+        self._views: dict[tuple[int, int, torch.dtype], Tensor] = {}
+        self._futex = Futex(self._map)
         self._fences = threading.Lock(), threading.Lock()
         _lock(self._file, fcntl.F_WRLCK, rank)
 
@@ -76,12 +79,23 @@ class Board:
         start = self._data_start + (self._slots * self.blocks + block % self.blocks) * self.block_bytes
         return self._bytes[start:start + count * self.block_bytes]
 
+    def values(self, rank: int, block: int, dtype: torch.dtype, length: int) -> Tensor:
+        """The first elements of a slot (rank `RESULT`: of the result).  out: T[length]"""
+        key = rank, block % self.blocks, dtype
+        if key not in self._views:
+            self._views[key] = (self.result(block) if rank == RESULT else self.slot(rank, block)).view(dtype)
+        whole = self._views[key]
+        return whole if length == whole.numel() else whole[:length]
+
     # -- logs -------------------------------------------------------------------------------------------------
     def log(self, number: int, first: int, second: int) -> None:
         """Writes entry `number` of this worker's log; the leader must be less than LOG_ENTRIES behind."""
         at = self._log_start + (self.rank * LOG_ENTRIES + number % LOG_ENTRIES) * ENTRY_BYTES
         struct.pack_into("qq", self._map, at, first, second)
         self.tell(LOGGED, number + 1)
+        bell = BELL * self.size * (LINE // 8)
+        self._numbers[bell] = number * self.size + self.rank + 1      # whoever wins, it is no number that was there
+        self._futex.wake(bell)
 
     def entry(self, rank: int, number: int) -> tuple[int, int]:
         at = self._log_start + (rank * LOG_ENTRIES + number % LOG_ENTRIES) * ENTRY_BYTES
@@ -96,7 +110,13 @@ class Board:
         for lock in self._fences:      # two lock rounds keep earlier writes from passing later ones on any machine
             with lock:
                 pass
-        self._numbers[(counter * self.size + self.rank) * (LINE // 8)] = value
+        at = (counter * self.size + self.rank) * (LINE // 8)
+        self._numbers[at] = value
+        self._futex.wake(at)
+
+    def wait_for_bell(self, heard: int) -> None:
+        """On worker 0: returns when somebody logged something after the bell was at `heard`, or after LOOK_S."""
+        self._futex.wait(BELL * self.size * (LINE // 8), heard, LOOK_S)
 
     def wait(self, counter: int, value: int, rank: int) -> None:
         """Returns when worker `rank`'s counter is at least `value`.
@@ -109,10 +129,9 @@ class Board:
                 return
             if look % 8 == 7:
                 time.sleep(0)      # this process's other threads; sched_yield would wait for all other processes
-        sleep_s, next_look = SLEEP_S, time.monotonic() + LOOK_S
-        while numbers[at] < value:
-            time.sleep(sleep_s)
-            sleep_s = min(2 * sleep_s, LONGEST_SLEEP_S)
+        next_look = time.monotonic() + LOOK_S
+        while (seen := numbers[at]) < value:
+            self._futex.wait(at, seen, LOOK_S)
             if time.monotonic() > next_look:
                 self.look(rank)
                 next_look = time.monotonic() + LOOK_S

@@ -1,0 +1,84 @@
+"""Calls whose plan is known already: the same sums as the first time, beside workers that have no plan."""
+import threading
+import time
+
+import pytest
+import torch
+
+from mxdl.kvstore import KVStoreError
+from mxdl.kvstore.bucket import outline, within
+from mxdl.kvstore.shared_memory import POSTED, Board
+from tests.kvstore.synchronous import run
+
+SHAPES = [(3,), (1000, 300), (0,), (), (2, 5), (7, 1), (600_000,), (4,)]
+
+
+@pytest.mark.parametrize("hosts", [["a"], ["a", "a"], ["a", "a", "b"]], ids="".join)
+def test_planned_and_unplanned_calls_sum_alike(hosts, monkeypatch):
+    """Worker 0's last call is of arrays that are not contiguous, so it has no plan there and the others have."""
+    def work(store):
+        found, planned = [], []
+        keys = [f"k{number}" for number in range(len(SHAPES))]
+        store.init(keys, [torch.zeros(shape) for shape in SHAPES])
+        for step in range(4):
+            grads = [torch.full(shape, float(10 ** store.rank * (step + 1))) for shape in SHAPES]
+            if step == 3 and store.rank == 0:
+                grads[1] = grads[1].reshape(300, 1000).t()
+            planned.append(bool(store._plans.tasks(keys, grads, 0)))
+            store.allreduce(keys, [[grad] for grad in grads])
+            found.append([grad.unique().tolist() for grad in grads])
+        return found, planned
+
+    total = sum(10 ** rank for rank in range(len(hosts)))
+    wanted = [[[total * (step + 1)] if torch.Size(shape).numel() else [] for shape in SHAPES] for step in range(4)]
+    for rank, (found, planned) in enumerate(run(hosts, work)):
+        assert found == wanted
+        assert planned == [False, True, True, rank != 0]
+
+
+def test_a_plan_is_not_used_for_other_arrays():
+    """Another shape is still an error, another order of keys another call, and int32 after float32 has no plan."""
+    def work(store):
+        store.init([1, 2], [torch.zeros(3), torch.zeros(4)])
+        store.allreduce([1, 2], [torch.ones(3), torch.ones(4)])
+        with pytest.raises(KVStoreError, match="shape"):
+            store.allreduce([1, 2], [torch.ones(4), torch.ones(4)])
+        turned = [torch.full((4,), 2.), torch.full((3,), 3.)]
+        store.allreduce([2, 1], turned)
+        numbers = [torch.full((3,), 4, dtype=torch.int32), torch.full((4,), 5, dtype=torch.int32)]
+        store.allreduce([1, 2], numbers)
+        return [one.unique().tolist() for one in [*turned, *numbers]]
+
+    assert run(["a", "a"], work) == [[[4], [6], [8], [10]]] * 2
+
+
+def test_the_spans_of_a_stream_cover_every_element_once():
+    arrays = list(torch.arange(40.).split([3, 0, 17, 1, 19]))
+    sizes = [array.numel() for array in arrays]
+    for length in (1, 4, 17, 20, 40, 99):
+        pieces = [torch.cat(within(arrays, sizes, span)) for span in outline(sizes, length)]
+        assert torch.cat(pieces).tolist() == list(range(40))
+        assert [len(piece) for piece in pieces[:-1]] == [length] * (len(pieces) - 1)
+
+
+def test_who_waits_for_a_counter_wakes_up_when_it_changes_and_uses_no_processor():
+    first = Board(0, 2, 4, 4096)
+    second = Board(1, 2, 4, 4096, first.path)
+    first.forget_name()
+    spent = []
+
+    def wait():
+        start = time.thread_time()
+        first.wait(POSTED, 3, 1)
+        spent.append((time.thread_time() - start, time.monotonic()))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    for value in (1, 2, 3):
+        time.sleep(0.3)
+        told = time.monotonic()
+        second.tell(POSTED, value)
+    thread.join(10)
+    first.close()
+    second.close()
+    assert spent[0][0] < 0.1 and told <= spent[0][1] < told + 2
