@@ -11,24 +11,24 @@ from typing import NamedTuple
 
 from ..graph import Value
 from ..ops.blocked import Convolve, Pool
-from .geometry import BLOCK, FLOAT_BYTES, Geometry, Margin
+from .geometry import BLOCK, Geometry, Margin
 
 PLANES = 4      # input channels up to which a convolution reads planes
 CACHE_BYTES = 1 << 21       # a core's second-level cache
 #: of a core of some 200 GFLOP/s: what the cost model weighs work (FLOP) against memory (bytes) with
-FLOPS_PER_BYTE = 16         # parameters stream from memory at 13 GB/s
+FLOPS_PER_BYTE = 8          # parameters stream from memory at 13 GB/s, for a part while sums are computed
 TRANSFORM_FLOPS = 20        # what writing and reading a transformed element costs
 GROUP = 64                  # filters whose products stay in the cache
-NARROW = 64                 # pixels up to which an image is narrow
+NARROW = 196                # pixels up to which an image is narrow
 
 
 class Pack(NamedTuple):
     """Parameters that `function`(source, to, *sizes) writes in the kernel's order, `floats` of them.  source: None for
-    parameters that are absent (a bias of zeros)."""
+    parameters that are absent (a bias of zeros).   sizes: numbers, or C expressions of an instruction set's widths."""
 
     function: str
     source: Value | None
-    sizes: tuple[int, ...]
+    sizes: tuple[int | str, ...]
     floats: int
 
 
@@ -47,7 +47,7 @@ class Layer(NamedTuple):
     """kernel: an INLINE function of kernels/*.c.in.   lanes: channels in a block of its input.   margin: what it reads
     around the input.   packs: parameters, then bias.   scratch: floats.   images: of a batch.
     tile, tiles: a Winograd tile's output pixels a side, and how many are transformed at a time; group: filters whose
-    products are there at a time."""
+    products are there at a time.   vectors: of filters in a register tile, a C expression."""
 
     kernel: str
     form: Convolve | Pool
@@ -60,6 +60,17 @@ class Layer(NamedTuple):
     tiles: int = 0
     tile: int = 0
     group: int = 0
+    vectors: str = "TILE_V"
+
+    def fitted(self, x: Geometry, y: Geometry, side: Geometry | None) -> Layer:
+        """The layer with register tiles that fit its buffers."""
+        if self.kernel != "conv_direct":
+            return self
+        pixels = self.shapes.out_height * self.shapes.out_width
+        narrow = pixels <= NARROW and not (_is_row(self, x, y, side) and pixels % 14)   # 2 vectors by 14 pixels
+        vectors = "(TILE_V > 2 ? TILE_V / 2 : TILE_V)" if narrow else "TILE_V"
+        weight, *others = self.packs
+        return self._replace(vectors=vectors, packs=(weight._replace(sizes=(*weight.sizes[:-1], vectors)), *others))
 
     def arguments(self, x: Geometry, y: Geometry, side: Geometry | None, post: int,
                   instance: Callable[[str, str], str]) -> str:
@@ -77,19 +88,21 @@ def convolution(form: Convolve, shapes: Shapes, images: int, weight: Value, bias
     bias_pack = Pack("pack_bias", bias, (filters,), _whole(filters))
     taps = math.prod(form.kernel)
 
-    def packed(inner: int, lanes: int) -> tuple[Pack, ...]:
-        return (Pack("pack_conv", weight, (filters, inner, taps, lanes), _whole(filters) * inner * taps), bias_pack)
+    def packed(groups: int, inner: int, lanes: int) -> tuple[Pack, ...]:
+        sizes = (groups, filters // groups, inner, taps, lanes, "TILE_V")
+        return (Pack("pack_conv", weight, sizes, _whole(filters) * inner * taps), bias_pack)
     if form.groups == channels == filters and channels > 1:
-        return Layer("conv_depthwise", form, shapes, images, margin=margin, packs=packed(1, BLOCK))
+        pack = Pack("pack_depthwise", weight, (channels, taps), _whole(channels) * taps)
+        return Layer("conv_depthwise", form, shapes, images, margin=margin, packs=(pack, bias_pack))
     if form.groups > 1:
         whole = channels // form.groups % BLOCK == 0 and filters // form.groups % BLOCK == 0
         return Layer("conv_direct", form, shapes, images, margin=margin,
-                     packs=packed(channels // form.groups, BLOCK)) if whole else None
+                     packs=packed(form.groups, channels // form.groups, BLOCK)) if whole else None
     tile = _winograd_tile(form, shapes) if winograd else 0
     if tile:
         return _winograd(form, shapes, images, weight, bias_pack, tile)
     lanes = 1 if channels <= PLANES else BLOCK
-    return Layer("conv_direct", form, shapes, images, lanes, margin, packed(channels, lanes))
+    return Layer("conv_direct", form, shapes, images, lanes, margin, packed(1, channels, lanes))
 
 
 def pooling(form: Pool, shapes: Shapes, images: int) -> Layer:
@@ -134,7 +147,8 @@ def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: 
     group = GROUP if wide % GROUP == 0 else wide
     room = CACHE_BYTES if _streams(points * 4 * deep * wide) else CACHE_BYTES // 8
     tiles = winograd_tiles(rows * columns, points * 4 * (deep + group), room)
-    pack = Pack("pack_winograd", weight, (shapes.filters, shapes.channels, tile), points * shapes.channels * wide)
+    sizes = (shapes.filters, shapes.channels, tile, group, tiles)
+    pack = Pack("pack_winograd", weight, sizes, points * shapes.channels * wide)
     return Layer("conv_winograd", form, shapes, images, margin=margin, packs=(pack, bias), tile=tile, tiles=tiles,
                  group=group, scratch=points * tiles * (deep + group))
 
@@ -150,8 +164,7 @@ def _products(layer: Layer, instance: Callable[[str, str], str]) -> tuple[str, s
     total = math.prod(math.ceil(length / layer.tile) for length in shapes[4:])
 
     def products(count: int) -> str:
-        sizes = (layer.tiles, shapes.channels, shapes.filters, layer.group, count,
-                 int(_streams(layer.packs[0].floats * FLOAT_BYTES)))
+        sizes = (layer.tiles, shapes.channels, shapes.filters, layer.group, count)
         return instance("winograd_products", "(const float *v, const float *u, float *z) {\n"
                         f"    winograd_products({points}, v, u, z, {', '.join(map(str, sizes))});\n}}")
     return products(layer.tiles), products(total % layer.tiles or layer.tiles)
@@ -168,21 +181,24 @@ def _side(side: Geometry | None) -> tuple:
     return ("r", side.block, side.row) if side is not None else ("NULL", 0, 0)
 
 
+def _is_row(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None) -> bool:
+    """Whether the rows of a 1x1 convolution's images lie together, so that they are one long row."""
+    is_pointwise = (*layer.form.kernel, *layer.form.stride, *layer.form.pad) == (1, 1, 1, 1, 0, 0)
+    return is_pointwise and all(g is None or g.margin == Margin() for g in (x, y, side))
+
+
 def _conv_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:
     form, shapes = layer.form, layer.shapes
-    kh, kw = form.kernel
     start = f"x - {form.pad[0] * x.row + form.pad[1] * x.lanes}" if any(form.pad) else "x"
     oh, ow = shapes.out_height, shapes.out_width
-    dense = all(g is None or g.margin == Margin() for g in (x, y, side))
-    if layer.kernel == "conv_direct" and (kh, kw, *form.stride) == (1, 1, 1, 1) and not any(form.pad) and dense:
-        oh, ow = 1, oh * ow      # rows lie together: one long row
+    if layer.kernel == "conv_direct" and _is_row(layer, x, y, side):
+        oh, ow = 1, oh * ow
     buffers = (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side))
-    windows = (oh, ow, kh, kw, *form.stride, *form.dilate, post)
-    vectors = "(TILE_V > 2 ? TILE_V / 2 : TILE_V)" if 1 < oh and oh * ow <= NARROW else "TILE_V"
+    windows = (oh, ow, *form.kernel, *form.stride, *form.dilate, post)
     if layer.kernel == "conv_depthwise":
         return (*buffers, shapes.channels, *windows)
-    return (*buffers, shapes.channels // form.groups, layer.lanes, shapes.filters // form.groups, *windows, vectors,
-            int(_streams(layer.packs[0].floats * FLOAT_BYTES // form.groups)))
+    each = (shapes.channels // form.groups, layer.lanes, shapes.filters // form.groups)
+    return (*buffers, *each, *windows, layer.vectors)
 
 
 def _winograd_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:

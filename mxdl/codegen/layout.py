@@ -117,6 +117,9 @@ class _Build:
             for i, v in enumerate(reads_of(group, layer)))
         writes = [Storage(group.output, "blocked")]
         self._made.add(writes[0])
+        if isinstance(layer, Layer):
+            x, y, *sides = (self.geometry[storage] for storage in (reads[0], *writes, *reads[1:]))
+            layer = layer.fitted(x, y, sides[0] if sides else None)
         if isinstance(layer, Layer) and layer.scratch:
             writes.append(Storage(group.output, "scratch"))
             self.geometry[writes[1]] = Geometry(1, layer.scratch, 1, 1, lanes=1)
