@@ -187,6 +187,11 @@ class ElasticStore(DistSyncStore):
         raise StoreNotBuiltError(f"set_gradient_compression({compression_params!r}): an elastic store does not "
                                  f"compress; leave compression_params or elastic out")
 
+    def optimizer_states(self) -> bytes:
+        """The states, which every worker has, as `save_optimizer_states` writes them; who calls it calls it alone."""
+        self.wait()
+        return self._states_owner("optimizer_states").get_states(True)
+
     def save_optimizer_states(self, fname, dump_optimizer: bool = False) -> None:
         """Writes the states, which every worker has; the first worker writes the file, every worker calls it."""
         owner = self._states_owner("save_optimizer_states")

@@ -96,7 +96,8 @@ class Engine:
         store = "device" if recipe.train.kvstore == "auto" else mx.kv.create(recipe.train.kvstore)
         self.workers = Workers(store if "dist" in recipe.train.kvstore else None)
         self.workers.check(task)
-        in_step = not self.workers.is_alone and not self.workers.at_own_pace    # each keeps the whole optimizer
+        # each keeps the whole optimizer; an elastic store does too, and hands it to newcomers
+        in_step = not (self.workers.is_alone or self.workers.at_own_pace or self.workers.is_elastic)
         self.trainer = mx.gluon.Trainer(self.net.collect_params(), optimizer, kvstore=store,
                                         update_on_kvstore=False if recipe.train.clip_norm or in_step else None)
 
@@ -145,7 +146,10 @@ class Engine:
     def write(self, folder: Path) -> None:
         """The arrays of a checkpoint."""
         self.net.save_parameters(str(folder / "model.params"))
-        self.trainer.save_states(str(folder / "trainer.states"))
+        if self.workers.is_elastic:      # the first worker writes alone: the others may be dying
+            (folder / "trainer.states").write_bytes(self.workers.optimizer_states())
+        else:
+            self.trainer.save_states(str(folder / "trainer.states"))
         if carried := self.task.carried():
             mx.nd.save(str(folder / "carried.params"), carried)
 

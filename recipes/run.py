@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ class Run:
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
+        self.is_writer: Callable[[], bool] = lambda: True      # of several workers, the first
 
     @staticmethod
     def is_one(folder) -> bool:
@@ -102,10 +104,6 @@ class Run:
             raise RunFolderError(f"run folder {folder}: not a run (it has no run.json)")
         return cls(Path(folder))
 
-    def for_bystander(self) -> "Run":
-        """The same folder for a worker that only reads there; the first worker writes it."""
-        return BystandersRun(self.folder)
-
     def path(self, name: str) -> Path:
         return self.folder / name
 
@@ -122,7 +120,9 @@ class Run:
             raise FileFormatError(f"{path}: not readable ({error}); the run folder is damaged") from error
 
     def write_info(self, **entries) -> None:
-        """Adds entries to run.json."""
+        """Adds entries to run.json, in the first worker."""
+        if not self.is_writer():
+            return
         known = self.info if self.path("run.json").exists() else {}
         self.write("run.json", json.dumps({**known, **entries}, indent=1) + "\n")
 
@@ -133,16 +133,9 @@ class Run:
         return resolve_settings(self.info["name"], list(layers), sum(problems, []))
 
     def log(self, text: str) -> None:
+        """Adds lines to log.txt, in the first worker."""
+        if not self.is_writer():
+            return
         stamp = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         with open(self.path("log.txt"), "a", encoding="utf-8") as stream:
             stream.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
-
-
-class BystandersRun(Run):
-    """A run's folder as the workers beside the first one see it: nothing that they say is written there."""
-
-    def write_info(self, **entries) -> None:
-        """Left to the first worker."""
-
-    def log(self, text: str) -> None:
-        """Left to the first worker."""

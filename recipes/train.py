@@ -1,5 +1,6 @@
 """The training loop, written once for every task."""
 import contextlib
+import json
 import math
 import signal
 import time
@@ -74,15 +75,31 @@ class Loop:
         self.state, self._carried = State(), {}
         self.workers = self.engine.workers
         start = self.workers.agree(self.checkpoints.find(LAST).name if resume else "")
+        if self.workers.is_elastic and self.workers.is_replacement:
+            start = ""      # the others know better than their last checkpoint
         if start:
             folder = self.checkpoints.folder / start
             saved = self.checkpoints.state(folder)
-            self.state = State(**{**saved, "sums": {name: tuple(pair) for name, pair in saved["sums"].items()}})
+            self._take_over(saved)
             self._carried = self.engine.read(folder)
         self._record: dict[str, Any] = {}
-        self.metrics = Metrics(run, self.recipe.log.tensorboard, self.state.step) if self.workers.is_first else None
+        if self.workers.is_elastic:
+            run.is_writer = lambda: self.workers.is_first      # another one, when the first worker dies
+        self.workers.share(lambda: json.dumps(asdict(self.state)), lambda text: self._take_over(json.loads(text)))
+        self.metrics: Metrics | None = None
+        self._open_metrics(self.state.step)
         self._began = time.monotonic() - self.state.seconds
         self._pending: list[tuple[list, int]] = []
+
+    def _take_over(self, saved: dict[str, Any]) -> None:
+        self.state = State(**{**saved, "sums": {name: tuple(pair) for name, pair in saved["sums"].items()}})
+
+    def _open_metrics(self, up_to_step: int) -> None:
+        """Of several workers, the first one writes figures; where workers come and go, that may be another one now."""
+        if not self.workers.is_first:
+            self.metrics = None
+        elif self.metrics is None:
+            self.metrics = Metrics(self.run, self.recipe.log.tensorboard, up_to_step)
 
     def save(self, best: bool = False) -> None:
         self._settle()
@@ -144,6 +161,7 @@ class Loop:
                   "valid": held_out, "seconds": round(seconds, 3), "speed": round(speed, 1),
                   "memory_mb": round(memory_bytes() / 2**20, 1)}
         self._record = record
+        self._open_metrics(state.step - 1)
         if self.metrics is not None:
             self.metrics.add(record)
         self.progress.epoch(record, epochs, self.task.unit, seconds / state.epoch * (epochs - state.epoch))

@@ -1,8 +1,11 @@
 """The part of a training that falls to this worker, where several workers train one net (`mxdl train --launch`).
 
 dist_sync: every batch is divided among the workers, and all make the same update: the same training as by one process.
+dist_sync that is elastic: the same among those who live.  A death costs its part of a batch; who comes in its place
+takes over weights, optimizer and position, and its first part of a batch does not count.
 dist_async: whole batches are dealt out to the workers in turn, and each updates the servers' weights at its own pace.
 """
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,8 +27,17 @@ class Workers:
 
     def __init__(self, store: Any = None):
         self._store = store
-        self.rank, self.count = (0, 1) if store is None else (store.rank, store.num_workers)
         self.at_own_pace = store is not None and "async" in store.type
+        self.is_elastic = getattr(store, "is_elastic", False)
+
+    @property
+    def rank(self) -> int:
+        """This worker's number; where workers come and go, among those who live now."""
+        return 0 if self._store is None else self._store.rank
+
+    @property
+    def count(self) -> int:
+        return 1 if self._store is None else self._store.num_workers
 
     @property
     def is_first(self) -> bool:
@@ -38,14 +50,15 @@ class Workers:
 
     @property
     def is_replacement(self) -> bool:
-        """Whether it took a dead worker's place while the job went on: the servers have weights and states."""
-        return self.at_own_pace and self._store.is_replacement
+        """Whether it took a dead worker's place while the job went on: servers, or the others, have the weights."""
+        return (self.at_own_pace or self.is_elastic) and self._store.is_replacement
 
     def check(self, task: Task) -> None:
         """Raises NotForWorkers where batches cannot be divided or dealt out."""
-        if getattr(self._store, "is_elastic", False):
-            raise NotForWorkers("recipes do not follow workers that come and go yet: batches would be divided among "
-                                "those of the beginning; got MXDL_ELASTIC=1; unset it, a resumed run goes on too")
+        if self.is_elastic and task.recipe.train.clip_norm:
+            raise NotForWorkers(f"train.clip_norm with workers that come and go: an elastic store makes the updates "
+                                f"itself, so nothing can be clipped before; got clip_norm="
+                                f"{task.recipe.train.clip_norm:g}; launch it without --elastic")
         if not self.is_alone and type(task).carried is not Task.carried:
             raise NotForWorkers(f"task {task.recipe.task.name}: it carries states from batch to batch, which several "
                                 f"workers cannot do yet; train it without --launch")
@@ -57,14 +70,27 @@ class Workers:
         if self.at_own_pace:
             return batch if number % self.count == self.rank else None
         length = batch.data.shape[axis]
-        if length < self.count:      # every worker leaves it out, or some would wait for the others
-            return None
+        if length < self.count:
+            if not self.is_elastic:      # every worker leaves it out, or some would wait for the others
+                return None
+            number = self.rank % length      # after a death the living may count differently for a step: all take part
+            data, label = (one.take([number], axis) for one in (batch.data, batch.label))
+            return Batch(data, label, max(1, round(batch.size / length)))
         data, label = (np.array_split(one, self.count, axis)[self.rank] for one in (batch.data, batch.label))
         return Batch(data, label, round(batch.size * data.shape[axis] / length))
 
+    def share(self, get: Callable[[], str], put: Callable[[str], None]) -> None:
+        """Where workers come and go: what a newcomer takes over from the others, with `put`, beside the store's."""
+        if self.is_elastic:
+            self._store.share_state("recipe", lambda: get().encode(), lambda content: put(content.decode()))
+
+    def optimizer_states(self) -> bytes:
+        """Of all parameters, where every worker has them."""
+        return self._store.optimizer_states()
+
     def agree(self, text: str) -> str:
         """The first worker's `text`, where all make the same updates; else one's own."""
-        if self.is_alone or self.at_own_pace:
+        if self.is_alone or self.at_own_pace or self.is_replacement:
             return text
         from mxdl.kvstore.rendezvous import SharedStore, connect
         control = connect()

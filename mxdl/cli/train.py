@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="parameter server processes under --launch with dist_async (default 1)")
     parser.add_argument("--hosts", metavar="FILE",
                         help="machines for --launch, reached by ssh, that share the run's folder")
+    parser.add_argument("--elastic", action="store_true",
+                        help="under --launch with dist_sync: the others go on without a worker that dies, and its "
+                             "replacement comes in between two steps")
+    parser.add_argument("--ssh", default="ssh -o BatchMode=yes", help="the ssh command for --hosts")
+    parser.add_argument("--interface", default="", help="interface or address that workers elsewhere reach this one by")
     parser.add_argument("--dry-run", action="store_true", help="build everything and train two steps on synthetic data")
     parser.add_argument("--quiet", action="store_true", help="print the result only")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
@@ -62,12 +67,18 @@ def _launch(args, run, resolved) -> int:
     import sys
 
     from mxdl.cli.launch import launch
+    from mxdl.cli.main import Usage
+    from mxdl.kvstore.errors import JobError
     from mxdl.recipes.evaluate import ExpectationMissed, missed
     from mxdl.recipes.metrics import read
     flags = [f"--{flag}" for flag in ("quiet", "json") if getattr(args, flag)]
     command = [sys.executable, "-m", "mxdl.cli.main", "train", str(run.folder.absolute()), "--resume", *flags]
     servers = args.servers if resolved.recipe.train.kvstore == "dist_async" else 0
-    code = launch(command, args.launch, folder=run.folder / "launch", num_servers=servers, hosts_file=args.hosts)
+    try:
+        code = launch(command, args.launch, folder=run.folder / "launch", num_servers=servers, hosts_file=args.hosts,
+                      elastic=args.elastic, ssh=args.ssh.split(), interface=args.interface)
+    except JobError as error:
+        raise Usage(str(error)) from error
     if code == 0 and args.check and (short := missed(resolved, read(run)[-1]["valid"])):
         raise ExpectationMissed(short)      # told here: a worker that fails would be started again
     return code
@@ -91,7 +102,7 @@ def _train(args, task, resolved, run, resume: bool) -> int:
     from mxdl.recipes.train import train
     first = _is_first(resolved)
     mode = "quiet" if args.quiet or not first else "json" if args.json else "auto"
-    run = run if first else run.for_bystander()
+    run.is_writer = lambda: first
     progress = Progress(mode, resolved.recipe.log.every, run.log)
     try:
         record = train(task, resolved, run, progress, resume)

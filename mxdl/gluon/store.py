@@ -1,7 +1,7 @@
 """What a Trainer asks of a kvstore: which one to use, and gradients and weights in and out of it."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from .. import kvstore
@@ -67,11 +67,6 @@ class Store:
                     grad[:] = 0
         self._has_begun = True
 
-    def share_state(self, get: Callable[[], bytes], put: Callable[[bytes], None]) -> None:
-        """What newcomers to an elastic store take over from the others beside its values."""
-        if getattr(self.kv, "is_elastic", False):
-            self.kv.share_state("Trainer", get, put)
-
     def overwrite(self, i: int, param: Parameter) -> None:
         """Make the parameter's value the store's.  Raises RuntimeError where the store belongs to several workers."""
         if i not in self._known or not self.updates:
@@ -115,6 +110,9 @@ def choose_store(wanted: Any, num_contexts: int, on_store: bool | None, compress
     updates = kv.is_capable("optimizer") if on_store is None else on_store
     if "async" in kv.type and not updates:
         raise ValueError("Trainer: an asynchronous kvstore must run the optimizer; got update_on_kvstore=False")
+    if getattr(kv, "is_elastic", False) and not updates:
+        raise ValueError("Trainer: an elastic kvstore must run the optimizer, or newcomers would not get the others' "
+                         "weights; got update_on_kvstore=False")
     if compression:
         kv.set_gradient_compression(compression)
     return Store(kv, optimizer if updates else None)

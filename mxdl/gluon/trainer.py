@@ -172,8 +172,6 @@ class Trainer:
             while len(self._updaters) < len(contexts):
                 self._updaters.append(opt.get_updater(self._optimizer))
             self._store_is_chosen = True
-            if self._store is not None and not self._store.updates:
-                self._store.share_state(lambda: self._updaters[0].get_states(dump_optimizer=True), self._put_states)
 
     def _init_kvstore(self) -> None:
         self._choose_store()
@@ -189,10 +187,6 @@ class Trainer:
         self._init_kvstore()
         if self._store is not None:
             self._store.begin_step(self._trained())
-
-    def _put_states(self, states: bytes) -> None:
-        for updater in self._updaters:
-            updater.set_states(states)
 
     # -- files ------------------------------------------------------------------------------------------------
     def save_states(self, fname: str) -> None:
@@ -210,7 +204,9 @@ class Trainer:
         if self._store is not None and self._store.updates:
             self._store.kv.load_optimizer_states(fname)
             return
-        self._put_states(existing(fname, "Trainer.load_states").read_bytes())
+        states = existing(fname, "Trainer.load_states").read_bytes()
+        for updater in self._updaters:
+            updater.set_states(states)
 
 
 def _parameters(params: Any) -> list[Parameter]:

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ from mxdl.cli.main import main
 from mxdl.kvstore import launch_status
 from mxdl.recipes.task import Batch, Task
 from mxdl.recipes.workers import NotForWorkers, Workers
+from tests.kvstore.hosts import namespaced
 from tests.kvstore.test_launch import wait_until
 
 
 class Store:
     is_replacement = False
 
-    def __init__(self, kind, rank, num_workers):
-        self.type, self.rank, self.num_workers = kind, rank, num_workers
+    def __init__(self, kind, rank, num_workers, is_elastic=False):
+        self.type, self.rank, self.num_workers, self.is_elastic = kind, rank, num_workers, is_elastic
 
 
 def batch(length: int) -> Batch:
@@ -31,6 +33,18 @@ def test_in_step_every_batch_is_divided_and_nothing_is_lost():
     assert np.concatenate([part.data for part in parts]).tolist() == list(range(8))
     assert [part.size for part in parts] == [3, 3, 2]
     assert [Workers(Store("dist_sync", rank, 3)).part(batch(2), 5, 0) for rank in range(3)] == [None] * 3
+
+
+def test_where_workers_come_and_go_the_living_divide_every_batch():
+    stores = [Store("dist_sync", rank, 3, is_elastic=True) for rank in range(3)]
+    workers = [Workers(store) for store in stores]
+    parts = [one.part(batch(8), 5, 0) for one in workers]
+    assert np.concatenate([part.data for part in parts]).tolist() == list(range(8))
+    assert [one.part(batch(2), 5, 0).data.tolist() for one in workers] == [[0], [1], [0]]
+    for store, rank in ((stores[1], 0), (stores[2], 1)):      # worker 0 dies
+        store.rank, store.num_workers = rank, 2
+    assert np.concatenate([one.part(batch(8), 5, 0).data for one in workers[1:]]).tolist() == list(range(8))
+    assert workers[1].is_first and not workers[2].is_first
 
 
 def test_at_their_own_pace_workers_take_batches_in_turn():
@@ -48,10 +62,12 @@ def test_a_task_that_carries_states_is_refused():
     class Carrying(Task):
         def carried(self):
             return {"state": 1}
-    recipe = type("Recipe", (), {"task": type("Choice", (), {"name": "lines"})})
+    recipe = SimpleNamespace(task=SimpleNamespace(name="lines"), train=SimpleNamespace(clip_norm=2.0))
     with pytest.raises(NotForWorkers, match="lines.*without --launch"):
         Workers(Store("dist_sync", 0, 2)).check(Carrying(recipe))
     Workers().check(Carrying(recipe))
+    with pytest.raises(NotForWorkers, match=r"clip_norm=2; launch it without --elastic"):
+        Workers(Store("dist_sync", 0, 2, is_elastic=True)).check(Task(recipe))
 
 
 def figures(folder: Path) -> list[dict[str, float]]:
@@ -98,3 +114,24 @@ def test_a_worker_killed_half_way_does_not_cost_the_result(tmp_path, kvstore):
     if kvstore == "dist_sync":
         alone = train(tmp_path / "alone", epochs=12)
         assert found[-1]["valid_loss"] == pytest.approx(alone[-1]["valid_loss"], abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 2])
+def test_elastic_workers_on_two_machines_train_on_when_one_is_killed(tmp_path, rank):
+    """The one that writes the files, or another: no epoch is lost or repeated, and nobody else is started again."""
+    folder, hosts_file = tmp_path / "killed", tmp_path / "hosts"
+    with namespaced(2, tmp_path) as hosts:
+        hosts_file.write_text("".join(f"{name} slots=2\n" for name in hosts.names))
+        killer = kill_once(folder, rank)
+        found = train(folder, "--launch", "4", "--elastic", "--hosts", str(hosts_file), "--ssh", str(hosts.ssh),
+                      "--interface", hosts.address, epochs=20)
+        killer.join()
+    status = launch_status.read(folder / "launch")
+    assert [one.restarts for one in status.processes] == [int(one.rank == rank) for one in status.processes]
+    assert [one["epoch"] for one in found] == list(range(1, 21))
+    steps = found[0]["step"]
+    assert [one["step"] for one in found] == [steps * (number + 1) for number in range(20)]
+    alone = train(tmp_path / "alone", epochs=20)
+    assert found[-1]["step"] == alone[-1]["step"]
+    assert found[-1]["valid_accuracy"] > alone[-1]["valid_accuracy"] - 0.02
