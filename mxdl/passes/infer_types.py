@@ -98,23 +98,21 @@ def _candidate_lengths(graph: Graph, known: Mapping[str, Any]) -> list[int]:
 def _infer(graph: Graph, known: Mapping[str, Any], partial: bool, guess: dict[Node, Shape]) -> Types:
     types = Types()
     types.created = guess
-    for node in graph.nodes:
-        if node.op is None:
-            shape, dtype = _known_of(node, known)
-            if is_complete(shape):
-                types.set(node, (TensorType(shape, dtype or "float32"),))
-            continue
-        attrs = node.attrs if node not in guess else {**node.attrs, "shape": guess[node]}
-        if node.op.complete_rule is not None:
-            _complete(node, types, known)
-        inputs = tuple(types.get(v) for v in node.inputs)
-        given = tuple(t for t in inputs if t is not None)
-        if len(given) < len(inputs):
-            if not partial:
-                raise _unknown_input(node, inputs, graph)
-            types.set(node, (None,) * node.num_outputs)
-            continue
-        types.set(node, output_types(node.op, attrs, given, node))
+    for node in graph.inputs:
+        shape, dtype = _known_of(node, known)
+        if is_complete(shape):
+            types.set(node, (TensorType(shape, dtype or "float32"),))
+    waiting: list[Node] = [n for n in graph.nodes if n.op is not None]
+    while waiting:   # once, unless a later operator tells the shapes of an earlier one's variables (RNN's parameters)
+        before = len(waiting)
+        waiting = [n for n in waiting if not _typed(n, types, known, guess)]
+        if len(waiting) == before:
+            break
+    if waiting and not partial:
+        node = waiting[0]
+        raise _unknown_input(node, tuple(types.get(v) for v in node.inputs), graph)
+    for node in waiting:
+        types.set(node, (None,) * node.num_outputs)
     if partial:
         for node in graph.inputs:
             if types.get(Value(node, 0)) is None:
@@ -122,6 +120,18 @@ def _infer(graph: Graph, known: Mapping[str, Any], partial: bool, guess: dict[No
     else:
         _require_all(graph, types)
     return types
+
+
+def _typed(node: Node, types: Types, known: Mapping[str, Any], guess: dict[Node, Shape]) -> bool:
+    """Set the types of the node's outputs; False where those of its inputs are not known yet."""
+    if node.op.complete_rule is not None:
+        _complete(node, types, known)
+    inputs = tuple(t for v in node.inputs if (t := types.get(v)) is not None)
+    if len(inputs) < len(node.inputs):
+        return False
+    attrs = node.attrs if node not in guess else {**node.attrs, "shape": guess[node]}
+    types.set(node, output_types(node.op, attrs, inputs, node))
+    return True
 
 
 def is_complete(shape: Shape | None) -> TypeGuard[Shape]:

@@ -99,6 +99,19 @@ def test_enough_nets_were_planned():
     assert len(NETS) >= 8
 
 
+@pytest.mark.parametrize("layer", [lambda: rnn.LSTM(16, 2), lambda: rnn.GRU(8, 2, bidirectional=True, layout="NTC"),
+                                   lambda: rnn.RNN(8)], ids=["lstm", "gru", "rnn"])
+def test_recurrent_layers_are_planned_before_they_know_their_inputs(layer):
+    plans = []
+    for call_first in (True, False):
+        net = stack(nn.Embedding(30, 12), layer(), nn.Dense(3))
+        if call_first:
+            net.initialize()
+            net(mx.nd.ones((8, 20), dtype="int32"))
+        plans.append(net.memory_plan(((8, 20), "int32")))
+    assert plans[0].peak == plans[1].peak > 8 * 20 * 12 * 4
+
+
 def test_handing_over_is_planned_too():
     net = NETS["mlp"][0]()
     whole, handed = (net.memory_plan((64, 100), hand_over=flag) for flag in (False, True))
