@@ -1,8 +1,12 @@
 """Elementwise operators with attributes: clip, smooth_l1, hard_sigmoid, quadratic."""
 from __future__ import annotations
 
+import functools
+import math
+
 import torch
 
+from .convolution import in_memory_of
 from .families import ELEMENTWISE, c_literal, elementwise_c
 from .operator import operator
 from .samples import Sample
@@ -22,7 +26,29 @@ def clip(data, *, a_min: float, a_max: float):
 @operator("_backward_clip", traits=ELEMENTWISE, parity=None)
 def clip_gradient(dout, data, *, a_min: float, a_max: float):
     """dout where data is within [a_min, a_max], else 0."""
-    return dout * ((data >= a_min) & (data <= a_max))
+    if not _in_one_pass(dout, data, a_min, a_max):
+        return dout * ((data >= a_min) & (data <= a_max))
+    return torch.ops.aten.hardtanh_backward(dout, data, *_just_outside(a_min, a_max, data.dtype))
+
+
+@clip_gradient.in_place
+def _(dout, data, *, a_min: float, a_max: float):
+    if not _in_one_pass(dout, data, a_min, a_max):
+        return dout.mul_((data >= a_min) & (data <= a_max))
+    dout = in_memory_of(dout, data)
+    return torch.ops.aten.hardtanh_backward.grad_input(dout, data, *_just_outside(a_min, a_max, data.dtype),
+                                                       grad_input=dout)
+
+
+def _in_one_pass(dout, data, a_min: float, a_max: float) -> bool:
+    return data.is_floating_point() and dout.dtype == data.dtype and math.isfinite(a_min) and math.isfinite(a_max)
+
+
+@functools.lru_cache(maxsize=1024)
+def _just_outside(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
+    """The numbers of `dtype` next to [low, high], since torch's one pass leaves the bounds themselves out."""
+    bounds = torch.tensor([low, high], dtype=dtype)
+    return tuple(torch.nextafter(bounds, torch.tensor([-math.inf, math.inf], dtype=dtype)).tolist())
 
 
 @clip.gradient
@@ -71,7 +97,7 @@ def hard_sigmoid(data, *, alpha: float = 0.2, beta: float = 0.5):
 @operator("_backward_hard_sigmoid", traits=ELEMENTWISE, parity=None)
 def hard_sigmoid_gradient(dout, out, *, alpha: float):
     """dout * alpha where out is between 0 and 1, else 0."""
-    return dout * alpha * ((out > 0.0) & (out < 1.0))
+    return torch.ops.aten.hardtanh_backward(dout, out, 0.0, 1.0).mul_(alpha)
 
 
 @hard_sigmoid.gradient
