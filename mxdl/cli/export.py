@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="inside (default), beside, incbin or embed: where the parameters lie")
     parser.add_argument("--packed", action="store_true",
                         help="parameters beside the C file as its kernels read them: a larger file, there at once")
+    parser.add_argument("--threads", type=int, default=1, metavar="N",
+                        help="threads that compute a call together (C and libraries, pthreads; default 1)")
     parser.add_argument("--precision", default="float32", metavar="DTYPE",
                         help="float32 (default), float16, bfloat16, or int8 with a scale for each channel: how "
                              "parameters are stored; what that loses is printed")
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     from mxdl.recipes.run import Run
     options = {"weights": args.weights or ("beside" if args.packed else ""), "packed": args.packed, "nan": args.nan,
                "header": args.header, "form": args.form, "compiler": args.compiler, "precision": args.precision,
-               "max_batch": args.max_batch, "tell": print}
+               "max_batch": args.max_batch, "threads": args.threads, "tell": print}
     if args.to != "mxnet":
         export.require_formats([args.to])
     if Run.is_one(args.model):
@@ -70,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     for path in written:
         print(f"{path}: {path.stat().st_size / 2**10:,.0f} kB")
     if args.to == "c":
-        print(f"compile it with: cc -O3 {args.out} -lm")
+        print(f"compile it with: cc -O3 {args.out} -lm{' -lpthread' if args.threads > 1 else ''}")
 
 
 def shapes(words: list[str]) -> dict[str, tuple[int, ...]]:

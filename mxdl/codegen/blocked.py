@@ -8,17 +8,20 @@ from typing import Protocol
 from ..graph import Value
 from ..ops.blocked import Join
 from ..passes.infer_types import Types
+from . import shares
 from .fuse import Group, Tail, vector_of
-from .geometry import Geometry, Storage
+from .geometry import BLOCK, Geometry, Storage
 from .layers import Layer, Pack
 from .layout import Step
 
+_MAP_OPERATIONS = 8     # of an element that is read and written: memory is what it waits for
 _SIGNATURE = "(const float *x, const float *w, const float *b, float *y, const float *r, float *s)"
 
 
 class Sections(Protocol):
     """What statements are written with (see emit.py)."""
 
+    threads: int
     types: Types
     constants: Collection[Value]
 
@@ -38,16 +41,18 @@ class Sections(Protocol):
         """The number under which post_ computes `expression` of the vectors x and r."""
 
 
-def statement(step: Step, c: Sections) -> str:
-    """The C statement of a step that has a layer or converts."""
+def statements(step: Step, c: Sections) -> list[str]:
+    """The C statements of a step that has a layer or converts: one for each share of its work, see shares.py."""
     if step.group is None:
-        return _convert(step, c)
+        return [_convert(step, c)]
     clear = _clear(step.writes[0], c)
     if isinstance(step.layer, Layer):
-        return clear + _layer(step, step.layer, step.group, c)
+        first, *others = _layer(step, step.layer, step.group, c)
+        return [clear + first, *others]
     if isinstance(step.layer, Join):
-        return clear + _join(step, c)
-    return clear + _map(step, step.group, c)
+        return [clear + _join(step, c)]
+    first, *others = _map(step, step.group, c)
+    return [clear + first, *others]
 
 
 def tail_expression(group: Group, side: str = "r") -> str:
@@ -91,8 +96,23 @@ def _images(count: int, call: str, steps: dict[str, int]) -> str:
     return f"for (ptrdiff_t n = 0; n < {count}; ++n) {{ {each} }}"
 
 
-def _layer(step: Step, layer: Layer, group: Group, c: Sections) -> str:
+def _layer(step: Step, layer: Layer, group: Group, c: Sections) -> list[str]:
     x, y = c.geometry(step.reads[0]), c.geometry(step.writes[0])
+    side = c.geometry(step.reads[1]) if len(step.reads) > 1 else None
+    groups = getattr(layer.form, "groups", 1) if layer.kernel == "conv_direct" else 1
+    if groups == 1:
+        return [_call(step, share, group, c) for share in shares.of_layer(layer, x, y, side, c.threads)]
+    steps = _group_steps(layer, groups, x, y, side)
+
+    def some(first: int, last: int) -> str:
+        return " ".join(_call(step, shares.Share(layer, **{k: g * v for k, v in steps.items()}), group, c)
+                        for g in range(first, last))
+    return shares.parted(groups, c.threads, shares.operations(layer), some)
+
+
+def _call(step: Step, share: shares.Share, group: Group, c: Sections) -> str:
+    """The call of a share of a layer, for each image of a batch."""
+    layer, (x, y) = share.layer, (c.geometry(step.reads[0]), c.geometry(step.writes[0]))
     sided = len(step.reads) > 1
     side = c.geometry(step.reads[1]) if sided else None
     body = f"{layer.kernel}({layer.arguments(x, y, side, c.post(tail_expression(group)), c.instance)});"
@@ -100,16 +120,11 @@ def _layer(step: Step, layer: Layer, group: Group, c: Sections) -> str:
     name = c.instance(layer.kernel, f"{_SIGNATURE} {{\n    {unused}\n    {body}\n}}")
     packs = [c.pack_pointer(pack) for pack in layer.packs] or ["NULL", "NULL"]
     scratch = c.float_pointer(step.writes[1]) if layer.scratch else "NULL"
-    right = f"{first_pixel(step.reads[1], c)}{{r}}" if sided else "NULL"
-    groups = getattr(layer.form, "groups", 1) if layer.kernel == "conv_direct" else 1
-    calls = []
-    for g in range(groups):
-        shift = {k: f" + {g * v}" if g else "" for k, v in _group_steps(layer, groups, x, y, side).items()}
-        to_side = f"{right}{shift['r']}" if sided else "NULL"
-        call = (f"{name}({first_pixel(step.reads[0], c)}{{x}}{shift['x']}, {packs[0]}{shift['w']}, "
-                f"{packs[1]}{shift['b']}, {first_pixel(step.writes[0], c)}{{y}}{shift['y']}, {to_side}, {scratch});")
-        calls.append(_images(layer.images, call, {"x": x.image, "y": y.image, "r": side.image if side else 0}))
-    return " ".join(calls)
+    shift = {k: f" + {v}" if v else "" for k, v in share._asdict().items() if k != "layer"}
+    right = f"{first_pixel(step.reads[1], c)}{{r}}{shift['r']}" if sided else "NULL"
+    call = (f"{name}({first_pixel(step.reads[0], c)}{{x}}{shift['x']}, {packs[0]}{shift['w']}, {packs[1]}{shift['b']}, "
+            f"{first_pixel(step.writes[0], c)}{{y}}{shift['y']}, {right}, {scratch}{shift['s']});")
+    return _images(layer.images, call, {"x": x.image, "y": y.image, "r": side.image if side else 0})
 
 
 def _group_steps(layer: Layer, groups: int, x: Geometry, y: Geometry, side: Geometry | None) -> dict[str, int]:
@@ -132,7 +147,7 @@ def _join(step: Step, c: Sections) -> str:
     return " ".join(calls)
 
 
-def _map(step: Step, group: Group, c: Sections) -> str:
+def _map(step: Step, group: Group, c: Sections) -> list[str]:
     """A loop over every vector of the output: operand i is the vector v<i>."""
     y = c.geometry(step.writes[0])
     loads = [f"const vf v{i} = {_operand(read, y, c)};" for i, read in enumerate(step.reads)]
@@ -141,9 +156,14 @@ def _map(step: Step, group: Group, c: Sections) -> str:
     for tail in group.tails:
         text = _apply(tail, text, f"v{count}")
         count += tail.side is not None
-    return (f"for (ptrdiff_t n = 0; n < {y.images}; ++n) for (ptrdiff_t v = 0; v < {y.channels}; v += VW) "
-            f"for (ptrdiff_t i = 0; i < {y.height}; ++i) for (ptrdiff_t j = 0; j < {y.width}; ++j) {{ "
-            f"{' '.join(loads)} v_store({first_pixel(step.writes[0], c)} + {_index(y)}, {text}); }}")
+
+    def some(first: int, last: int) -> str:
+        return (f"for (ptrdiff_t n = 0; n < {y.images}; ++n) "
+                f"for (ptrdiff_t v = {first * BLOCK}; v < {min(last * BLOCK, y.channels)}; v += VW) "
+                f"for (ptrdiff_t i = 0; i < {y.height}; ++i) for (ptrdiff_t j = 0; j < {y.width}; ++j) {{ "
+                f"{' '.join(loads)} v_store({first_pixel(step.writes[0], c)} + {_index(y)}, {text}); }}")
+    elements = y.images * y.channels * y.height * y.width
+    return shares.parted(y.blocks, c.threads, _MAP_OPERATIONS * elements, some)
 
 
 def _index(g: Geometry) -> str:

@@ -2,19 +2,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from string import Template
 from typing import Any, NamedTuple
 
 from ..errors import NotBuiltError
-from ..ops.loops_c import elementwise_loops, vector_loops
+from ..ops.loops_c import MOST_LANES, elementwise_loops, vector_loops
 from ..types import TensorType
 from . import kernels
+from .shares import parted
 
 #: dtype -> the C type of its elements; half precision has none
 C_TYPES = {"float32": "float", "float64": "double", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t",
            "int64": "int64_t", "uint8": "uint8_t", "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t",
            "bool": "uint8_t"}
+
+
+LOOP_OPERATIONS = 24    # of an element, where an expression has words of vectors
 
 
 class Buffer(NamedTuple):
@@ -34,6 +38,10 @@ class Buffer(NamedTuple):
             raise NotBuiltError(f"{self.where} works on {self.type}; its C kernel knows float32 only; "
                                 f"cast the model to float32")
         return self.address
+
+    def behind(self, elements: int) -> str:
+        """The address of float32 elements from number `elements` on."""
+        return f"{self.pointer} + {elements}" if elements else self.pointer
 
     @property
     def dtype(self) -> str:
@@ -61,12 +69,13 @@ class CCall:
     """One node to emit.  inputs, outputs: Buffers.  attrs: the operator's attributes with defaults."""
 
     def __init__(self, where: str, inputs: Sequence[Buffer], outputs: Sequence[Buffer | None],
-                 attrs: Mapping[str, Any], functions: dict[str, str]):
+                 attrs: Mapping[str, Any], functions: dict[str, str], threads: int = 1):
         self.where = where
         self.inputs = [b._replace(where=where) for b in inputs]
         self.outputs = [b and b._replace(where=where) for b in outputs]
         self.attrs = attrs
-        self._functions = functions
+        self._functions, self._threads = functions, threads
+        self.shares: list[str] = []     # statements that threads may run at the same time, if any
 
     def function(self, name: str, text: str) -> str:
         """Put the C function `text` into the file, once however many nodes call it; returns `name`."""
@@ -83,6 +92,12 @@ class CCall:
         kernels.file_of(name)   # a name that no file defines is our error: KeyError
         return f"{name}({', '.join(map(str, arguments))});"
 
+    def parted(self, units: int, operations: float, make: Callable[[int, int], str]) -> str:
+        """The statement make(0, units); where it pays, threads run make(first, behind the last) of parts of the range
+        at the same time.   operations: of it all.   Every output element must be the same whatever the part."""
+        self.shares = parted(units, self._threads, operations, make)
+        return self.shares[0] if len(self.shares) == 1 else ""
+
     def elementwise(self, expression: str, element: str = "") -> str:
         """A loop over the output: `x`, `y` and `z` are elements of the inputs, broadcast where shapes differ.
 
@@ -93,9 +108,10 @@ class CCall:
         out = self.outputs[0]
         if "v_" in expression:
             if {b.dtype for b in (*self.inputs[:3], out) if b.address != "NULL"} == {"float32"}:
-                read = [(v, b.address, b.shape) for v, b in zip("xyz", self.inputs, strict=False)
-                        if re.search(rf"\b{v}\b", expression)]
-                return vector_loops(out.address, out.shape, read, expression)
+                words = [(v, b) for v, b in zip("xyz", self.inputs, strict=False) if re.search(rf"\b{v}\b", expression)]
+                if all(b.shape == out.shape for _, b in words):
+                    return self._parted_loop(words, expression)
+                return vector_loops(out.address, out.shape, [(v, b.address, b.shape) for v, b in words], expression)
             expression = expression.replace("v_", "own_")
         read = [(v, b.element, b.address, b.shape) for v, b in zip("xyz", self.inputs, strict=False)
                 if re.search(rf"\b{v}\b", expression)]
@@ -107,6 +123,15 @@ class CCall:
         elif any(b.element != out.element for b in self.inputs[:3]) or not out.is_float:
             expression = f"({out.element})({expression})"
         return elementwise_loops((out.element, out.address), out.shape, read, expression)
+
+    def _parted_loop(self, words: list[tuple[str, Buffer]], expression: str) -> str:
+        out = self.outputs[0]
+
+        def some(first: int, last: int) -> str:
+            start, count = first * MOST_LANES, min(last * MOST_LANES, out.size) - first * MOST_LANES
+            read = [(v, b.behind(start), (count,)) for v, b in words]
+            return vector_loops(out.behind(start), (count,), read, expression)
+        return self.parted(-(-out.size // MOST_LANES), LOOP_OPERATIONS * out.size, some)
 
     def refuse(self, reason: str) -> NotBuiltError:
         """The error for a case that has no C kernel yet."""

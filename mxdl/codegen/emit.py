@@ -8,7 +8,7 @@ from ..errors import NotBuiltError
 from ..graph import Value
 from ..ops.loops_c import elementwise_loops
 from ..passes.infer_types import describe
-from . import blocked, kernels, packed, weights
+from . import blocked, kernels, packed, shares, weights
 from .call import C_TYPES, Buffer, CCall
 from .frame import CFile, Options, Row, c_file
 from .geometry import BLOCK, Geometry, Storage
@@ -38,8 +38,8 @@ def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Opt
     offsets = iter(stored.offsets)
     place = _Places(plan, {value: [next(offsets) for _ in group] for value, group in parts.items()},
                     stored.payload_bytes if options.packed else None)
-    body = [_plain(step, place) if step.layer is None and step.group is not None else blocked.statement(step, place)
-            for step in plan.layout.steps]
+    steps = [_plain(step, place) if step.layer is None and step.group is not None else blocked.statements(step, place)
+             for step in plan.layout.steps]
     prepare = place.prepare()
     if options.packed:
         made = place.packs
@@ -47,7 +47,8 @@ def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Opt
                               [f"{pack.function} {pack.sizes}" for pack in made])
     outputs = [Row(n, plan.types[v], place.offset(v), place.is_constant(v))
                for n, v in zip(output_names, plan.outputs, strict=True)]
-    section = kernels.section(place.functions, place.posts, place.instances, prepare, body)
+    section = kernels.section(place.functions, place.posts, place.instances, prepare, shares.walk(steps, plan.threads),
+                               plan.threads)
     return c_file(options, version, [Row(v.node.name, plan.types[v], place.offset(v)) for v in plan.inputs], outputs,
                   plan.arena_bytes, place.packed_bytes, stored, section, expected)
 
@@ -64,7 +65,7 @@ class _Places:
         for value, one in plan.reduced.items():
             self._restored[value] = self._packed_floats
             self._packed_floats += -(-one.stored.numel() // BLOCK) * BLOCK
-        self.types, self.constants = plan.types, plan.constants
+        self.types, self.constants, self.threads = plan.types, plan.constants, plan.threads
         self.functions: dict[str, str] = {}
         self.posts: dict[str, int] = {"x": 0}
         self.instances: dict[str, str] = {}     # text after the name -> name
@@ -159,9 +160,10 @@ class _Places:
         return self.posts.setdefault(expression, len(self.posts))
 
 
-def _plain(step: Step, place: _Places) -> str:
+def _plain(step: Step, place: _Places) -> list[str]:
     node = step.group.node
     used = [Value(node, i) for i in range(node.num_outputs)]
     call = CCall(describe(node), [place.buffer(v) for v in node.inputs], [place.buffer(v) for v in used],
-                 node.op.filled(node.attrs), place.functions)
-    return f"{{ {node.op.emit_c_rule(call)} }}"
+                 node.op.filled(node.attrs), place.functions, place.threads)
+    whole = node.op.emit_c_rule(call)
+    return [f"{{ {statement} }}" for statement in call.shares or [whole]]

@@ -22,13 +22,14 @@ from .packed import require_packable
 from .plan import export_plan
 from .precision import loss, outputs_of
 from .selftest import expected_outputs, first_values, formula_input
+from .shares import require_threads
 
 
 def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
              path: str | os.PathLike[str], name: str = "model", *, weights: str = "inside", nan: str = "accept",
              header: str | os.PathLike[str] | None = None, provenance: Mapping[str, str] | None = None,
              winograd: bool = True, precision: str = "float32", max_batch: int = 1,
-             task: Mapping[str, Any] | None = None, packed: bool = False) -> str:
+             task: Mapping[str, Any] | None = None, packed: bool = False, threads: int = 1) -> str:
     """Write `graph` in predict mode as one C file at `path`; returns the text.
 
     parameters: by variable name.   inputs: shape (float32) or type of every other variable.   name: prefix of the C
@@ -42,12 +43,13 @@ def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     task: what inputs and outputs mean, in plain JSON, for `mxdl predict` (see `web.page`).
     packed: parameters stored in the kernels' order, so that a handle is there at once (not with weights="inside"); they
     are then compared with their checksum by the first forward or `verify`.
+    threads: that compute a call together (pthreads; link with -lpthread), with the same bits as one.
     The file needs only libm.  Raises NotBuiltError (before anything is written) where an operator has no C kernel.
     """
     target = Path(path)
     weight_file = f"{name}.bin" if weights == "inside" else target.with_suffix(".bin").name
     options = Options(name, weights, weight_file, nan, dict(provenance or {}), winograd, precision, max_batch,
-                      task, packed)
+                      task, packed, threads)
     made = c_source(graph, parameters, inputs, options)
     if weights != "inside":
         _write(target.with_suffix(".bin"), made.blob)
@@ -74,7 +76,8 @@ def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
                             f"the graph's inputs are {', '.join(sorted(variables - set(parameters)))}")
     if options.packed:
         require_packable(options.weights, options.precision)
-    plan = export_plan(graph, parameters, types, options.winograd, options.precision)
+    require_threads(options.threads)
+    plan = export_plan(graph, parameters, types, options.winograd, options.precision, options.threads)
     source = hashlib.sha256(to_json(graph).encode()).hexdigest()[:16]
     facts = {"graph": source, **options.provenance}
     expected = expected_outputs(graph, parameters, types)

@@ -14,6 +14,7 @@ from . import kernels, weights
 from .selftest import Expected, expected_text
 
 HANDLE_BYTES = 256   # the handle's room at the start of the arena; runtime.c.in asserts that it is enough
+TEAM_BYTES = 512     # a mutex and a condition of any system; team.c.in asserts that it is enough
 MOST_AXES = 8
 PART = 1000          # characters of a string: at most 4000 when each is written as \ooo, and C99 allows 4095
 NAN_POLICIES = {
@@ -33,6 +34,7 @@ class Options(NamedTuple):
     parameters, as the program finds it.   nan: one of NAN_POLICIES, for float32 inputs.   provenance: facts for the
     banner.   winograd: whether 3x3 convolutions may use Winograd's algorithm.   task: what inputs and outputs mean, in
     plain JSON (see web.page).   packed: whether parameters are stored in the kernels' order.
+    threads: that compute a call together.
     """
 
     name: str = "model"
@@ -45,6 +47,7 @@ class Options(NamedTuple):
     max_batch: int = 1
     task: Mapping[str, Any] | None = None
     packed: bool = False
+    threads: int = 1
 
 
 class Row(NamedTuple):
@@ -88,17 +91,19 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
     *places, batch_bytes = _batch_places([*inputs, *outputs], options.max_batch)
     content = hashlib.sha256(section.encode() + stored.blob).hexdigest()[:16]
     info = {"model": options.name, "mxdl": version, "content": content, "weights": options.weights,
-            "nan": options.nan, **({"packed": "yes"} if options.packed else {}), **options.provenance}
+            "nan": options.nan, **({"packed": "yes"} if options.packed else {}),
+            **({"threads": str(options.threads)} if options.threads > 1 else {}), **options.provenance}
     names = {"p": options.name, "P": options.name.upper()}
     inside = len(stored.blob) if options.weights == "inside" else 0
-    arena_bytes = HANDLE_BYTES + value_bytes + packed_bytes + batch_bytes + inside
+    team = TEAM_BYTES + 64 * options.threads if options.threads > 1 else 0
+    arena_bytes = HANDLE_BYTES + value_bytes + packed_bytes + batch_bytes + inside + team
     header = _fill("interface.h.in", **names, blob_bytes=len(stored.blob), weight_file=options.weight_file,
                    max_batch=options.max_batch, total_bytes=arena_bytes)
     version_text = f"{options.name} {content}"
     text = _fill(
         "runtime.c.in", **names, interface=header.rstrip("\n"), freestanding=_fill("freestanding.h.in"),
         banner=_banner(options, info), value_bytes=value_bytes, packed_bytes=packed_bytes, batch_bytes=batch_bytes,
-        packed=int(options.packed),
+        packed=int(options.packed), team=_team(options, team),
         layout=stored.layout, section=section,
         dispatch=Template(kernels.text("dispatch")).substitute(P=names["P"]),
         parameters=_parameters(options, stored.blob), nan_policy=_nan_policy(options.nan),
@@ -129,6 +134,12 @@ def _parameters(options: Options, blob: bytes) -> str:
         return _fill("weights_inside.c.in", chunks="\n".join(weights.literals(blob)))
     file = c_string(options.weight_file)[1:-1]
     return _fill(f"weights_{options.weights}.c.in", file=file, p=options.name)
+
+
+def _team(options: Options, team_bytes: int) -> str:
+    """The text of how a call is run, by one thread or several."""
+    return _fill("alone.c.in") if options.threads == 1 else _fill(
+        "team.c.in", p=options.name, P=options.name.upper(), threads=options.threads, team_bytes=team_bytes)
 
 
 def _task(options: Options) -> str:

@@ -47,7 +47,8 @@ class Layer(NamedTuple):
     """kernel: an INLINE function of kernels/*.c.in.   lanes: channels in a block of its input.   margin: what it reads
     around the input.   packs: parameters, then bias.   scratch: floats.   images: of a batch.
     tile, tiles: a Winograd tile's output pixels a side, and how many are transformed at a time; group: filters whose
-    products are there at a time.   vectors: of filters in a register tile, a C expression."""
+    products are there at a time.   vectors: of filters in a register tile, a C expression.
+    span: of a share of the tiles, see shares.py."""
 
     kernel: str
     form: Convolve | Pool
@@ -61,6 +62,7 @@ class Layer(NamedTuple):
     tile: int = 0
     group: int = 0
     vectors: str = "TILE_V"
+    span: tuple[int, int] | None = None
 
     def fitted(self, x: Geometry, y: Geometry, side: Geometry | None) -> Layer:
         """The layer with register tiles that fit its buffers."""
@@ -76,7 +78,7 @@ class Layer(NamedTuple):
                   instance: Callable[[str, str], str]) -> str:
         """The call's arguments in the words of the layer's function; x, y and r point at first pixels.
         instance(kernel, definition): the name of a function that layers may share, made once."""
-        shared = _products(self, instance) if self.kernel == "conv_winograd" else ()
+        shared = _products(self, instance) if self.tile else ()
         return ", ".join(map(str, (*_ARGUMENTS[self.kernel](self, x, y, side, post), *shared)))
 
 
@@ -145,7 +147,7 @@ def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: 
         (rows, columns), form.pad, shapes[1:3], strict=True)))
     deep, wide, points = _whole(shapes.channels), _whole(shapes.filters), (tile + 2) ** 2
     group = GROUP if wide % GROUP == 0 else wide
-    room = CACHE_BYTES if _streams(points * 4 * deep * wide) else CACHE_BYTES // 8
+    room = CACHE_BYTES if streams(points * 4 * deep * wide) else CACHE_BYTES // 8
     tiles = winograd_tiles(rows * columns, points * 4 * (deep + group), room)
     sizes = (shapes.filters, shapes.channels, tile, group, tiles)
     pack = Pack("pack_winograd", weight, sizes, points * shapes.channels * wide)
@@ -153,7 +155,7 @@ def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: 
                  group=group, scratch=points * tiles * (deep + group))
 
 
-def _streams(num_bytes: int) -> bool:
+def streams(num_bytes: int) -> bool:
     """Whether parameters come from memory each time that they are read."""
     return num_bytes > CACHE_BYTES // 2
 
@@ -162,6 +164,8 @@ def _products(layer: Layer, instance: Callable[[str, str], str]) -> tuple[str, s
     """The functions that multiply a Winograd layer's transformed tiles: `tiles` of them, and those that are left."""
     shapes, points = layer.shapes, (layer.tile + 2) ** 2
     total = math.prod(math.ceil(length / layer.tile) for length in shapes[4:])
+    if layer.span:
+        total = layer.span[1] - layer.span[0]
 
     def products(count: int) -> str:
         sizes = (layer.tiles, shapes.channels, shapes.filters, layer.group, count)
@@ -206,7 +210,7 @@ def _winograd_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry |
     start = f"x + {shift}" if shift else "x"
     return (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side), "s", layer.shapes.channels,
             layer.shapes.filters, layer.shapes.out_height, layer.shapes.out_width, layer.tile, layer.tiles, layer.group,
-            post)
+            post, *(layer.span or ()))
 
 
 def _pool_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:
@@ -217,4 +221,4 @@ def _pool_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | Non
 
 
 _ARGUMENTS = {"conv_direct": _conv_arguments, "conv_depthwise": _conv_arguments, "conv_winograd": _winograd_arguments,
-              "pool_blocked": _pool_arguments}
+              "conv_winograd_share": _winograd_arguments, "pool_blocked": _pool_arguments}

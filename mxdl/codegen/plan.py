@@ -27,6 +27,7 @@ from .memory import place_storages
 from .precision import Reduced, reduced
 from .refusals import require_kernels
 from .select import layer_of, room_after
+from .shares import for_threads
 
 
 class ExportPlan(NamedTuple):
@@ -47,12 +48,13 @@ class ExportPlan(NamedTuple):
     packed_floats: int
     types: Types
     reduced: dict[Value, Reduced]
+    threads: int = 1
 
 
 def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, TensorType],
-                winograd: bool = True, precision: str = "float32") -> ExportPlan:
+                winograd: bool = True, precision: str = "float32", threads: int = 1) -> ExportPlan:
     """winograd: whether 3x3 convolutions may use Winograd's algorithm, which rounds more.   precision: of stored
-    parameters, see `precision`.
+    parameters, see `precision`.   threads: that compute a call, see shares.py.
     Raises NotBuiltError listing every node that has no C kernel, before anything is written."""
     known = dict(inputs) | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
     predict = specialize(fill_created(graph, infer_types(graph, known)), training=False).graph
@@ -69,17 +71,20 @@ def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Ma
             types.set(value.node, (inputs[value.node.name],))
     require_kernels(steps, types)
     source = _sources(steps)
-    placed = _layout(steps, types, source, constants, graph.outputs, winograd)
+    placed = _layout(steps, types, source, constants, graph.outputs, winograd, threads)
     offsets, total = place_storages(placed, order, graph.outputs, constants, source, types)
     packed, floats = _packed(placed)
     return ExportPlan(tuple(order), graph.outputs, constants, placed, source, offsets, total, packed, floats, types,
-                      reduced(constants, graph.outputs, precision))
+                      reduced(constants, graph.outputs, precision), threads)
 
 
 def _layout(steps: Sequence[Node], types: Types, source: Mapping[Value, Value], constants: Mapping,
-            outputs: Sequence[Value], winograd: bool) -> Layout:
+            outputs: Sequence[Value], winograd: bool, threads: int) -> Layout:
     layers = {node: layer for node in steps for layer in [layer_of(node, types, constants, winograd)]
               if layer is not None}
+    if threads > 1:     # each share has a scratch of its own
+        layers = {node: for_threads(layer, threads) if isinstance(layer, Layer) else layer
+                  for node, layer in layers.items()}
     groups = fuse(steps, types, outputs, constants, lambda node: room_after(layers.get(node)))
     return layout(groups, {i: layers[group.node] for i, group in enumerate(groups) if group.node in layers}, types,
                   source, constants, outputs)

@@ -109,8 +109,13 @@ def _(inputs, attrs, scale, shift):
 def _(call):
     data, weight, *bias = call.inputs
     filters, columns = weight.shape
-    return call.kernel("gemm_nt", data.pointer, columns, weight.pointer, columns, bias[0].pointer if bias else "NULL",
-                       call.outputs[0].pointer, filters, call.outputs[0].size // filters, filters, columns)
+    rows = call.outputs[0].size // filters
+
+    def some(first: int, last: int) -> str:
+        return call.kernel("gemm_nt", data.pointer, columns, weight.behind(first * columns), columns,
+                           bias[0].behind(first) if bias else "NULL", call.outputs[0].behind(first), filters, rows,
+                           last - first, columns)
+    return call.parted(filters, 2 * rows * filters * columns, some)
 
 
 @fully_connected.infer

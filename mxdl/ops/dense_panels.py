@@ -64,5 +64,11 @@ def _(call):
 def _(call):
     data, weight, *bias = call.inputs
     hidden, columns = call.attrs["num_hidden"], weight.shape[1]
-    return call.kernel("gemm_panels", data.pointer, columns, weight.pointer, bias[0].pointer if bias else "NULL",
-                       call.outputs[0].pointer, hidden, call.outputs[0].size // hidden, hidden, columns)
+    rows = call.outputs[0].size // hidden
+
+    def some(first: int, last: int) -> str:
+        start = first * PANEL
+        return call.kernel("gemm_panels", data.pointer, columns, weight.behind(start * columns),
+                           bias[0].behind(start) if bias else "NULL", call.outputs[0].behind(start), hidden, rows,
+                           min(last * PANEL, hidden) - start, columns)
+    return call.parted(weight.shape[0], 2 * rows * hidden * columns, some)

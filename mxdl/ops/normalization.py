@@ -187,7 +187,8 @@ def _(call):
         (data, gamma, beta), n = call.inputs, shape[axis]
         row = call.kernel("row_normalize", f"{data.pointer} + r * {n}", gamma.pointer, beta.pointer,
                           f"{call.outputs[0].pointer} + r * {n}", n, f"{call.attrs['eps']!r}f")
-        return f"for (ptrdiff_t r = 0; r < {math.prod(shape[:axis])}; ++r) {row}"
+        return call.parted(math.prod(shape[:axis]), 16 * math.prod(shape),
+                           lambda first, last: f"for (ptrdiff_t r = {first}; r < {last}; ++r) {row}")
     return _emit_normalize(call, math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:]), 1, 0, 1)
 
 

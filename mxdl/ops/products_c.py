@@ -38,6 +38,7 @@ def emit_products(call, left: Matrices, right: Matrices, out: Matrices, batch: i
     if kernel:
         places = [f"{one.pointer} + g * {one.next}" for one in (left, right, out)]
         product = call.kernel(kernel, places[0], left.row, places[1], step, places[2], out.row, *extent)
-        return f"for (ptrdiff_t g = 0; g < {batch}; ++g) {product}"
+        return call.parted(batch, 2 * batch * m * k * n,
+                           lambda first, last: f"for (ptrdiff_t g = {first}; g < {last}; ++g) {product}")
     return call.call("matrix_products", c_text("matrix"), left.pointer, right.pointer, out.pointer, batch, m, k, n,
                      *left[1:], *right[1:], out.next, out.row, f"{float(scale)!r}f")

@@ -28,7 +28,7 @@ def compiled(source: Path) -> Path:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as scratch:   # renamed when whole: others may be at it too
             made = Path(scratch, library.name)
-            toolchain.run([*command, source.resolve(), "-o", made, "-lm"])
+            toolchain.run([*command, source.resolve(), "-o", made, "-lm", "-lpthread"])
             made.replace(library)
     return library
 

@@ -8,7 +8,7 @@ from importlib import resources
 
 #: the kernels' files, in the order in which they stand in the C file (later ones call earlier ones)
 FILES = ("halves", "math", "rows", "gemm", "panels", "sort", "boxes", "pack", "conv", "depthwise", "winograd",
-         "blocked")
+         "shares", "blocked")
 #: what a text defines at the left margin: functions and tables, and types
 _DEFINED = re.compile(r"^(?:(?:static|INLINE|NOINLINE)\b[^;{(=\[]*?\b(\w+)\s*[(\[]|typedef \w+ (\w+)\b)", re.MULTILINE)
 
@@ -44,17 +44,17 @@ def called(c: str) -> list[str]:
 
 
 def section(functions: Mapping[str, str], posts: Mapping[str, int], instances: Mapping[str, str],
-            prepare: Iterable[str], body: Iterable[str]) -> str:
+            prepare: Iterable[str], body: Iterable[str], threads: int = 1) -> str:
     """What is compiled once for each instruction set: the words of vectors, the shared kernels that the rest calls,
     `functions` (texts by name), the kernels' instances for this model's shapes, and two passes made of statements:
     `prepare`, when a model is created, and the forward pass, `body`.
 
     posts: what kernels compute at their end, expressions of the vectors x and r, by number.
-    instances: names by the text that follows them.
+    instances: names by the text that follows them.   threads: that walk through `body` (see shares.walk).
     Every name becomes one of its section (`v_load_avx2`), so that the sections stand in one file.
     """
     own = [*functions.values(), *(f"NOINLINE void {name}{c}" for c, name in instances.items()),
-           _pass("prepare", prepare), _pass("forward", body)]
+           _pass("prepare", prepare), _pass("forward", body, threads)]
     parts = [text("simd"), *called("\n".join([*own, *posts])), *own]
     parts.insert(1 + (text("math") in parts), _post(posts))
     names = dict.fromkeys(defined("\n".join(parts)))
@@ -69,6 +69,10 @@ def _post(posts: Mapping[str, int]) -> str:
             f"{switch}    return x;\n}}")
 
 
-def _pass(name: str, statements: Iterable[str]) -> str:
+def _pass(name: str, statements: Iterable[str], threads: int = 1) -> str:
     lines = "".join(f"    {line}\n" for line in statements)
-    return f"static void {name}(const float *w, unsigned char *a) {{\n    (void)w;\n    (void)a;\n{lines}}}"
+    if threads == 1:
+        return f"static void {name}(const float *w, unsigned char *a) {{\n    (void)w;\n    (void)a;\n{lines}}}"
+    return (f"static void {name}(const float *w, unsigned char *a, struct team_ *team, const int me, "
+            f"const int members) {{\n    (void)w;\n    (void)a;\n    (void)team;\n    (void)me;\n    (void)members;\n"
+            f"{lines}}}")
