@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="", metavar="PLACE",
                         help="inside (default), beside, incbin or embed: where the parameters lie")
     parser.add_argument("--packed", action="store_true",
-                        help="parameters beside the C file as its kernels read them: a larger file, there at once")
+                        help="also store parameters as the kernels of this machine read them: there at once")
     parser.add_argument("--threads", type=int, default=1, metavar="N",
                         help="threads that compute a call together (C and libraries, pthreads; default 1)")
     parser.add_argument("--precision", default="float32", metavar="DTYPE",

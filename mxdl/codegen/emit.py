@@ -1,6 +1,7 @@
 """An export plan as C text."""
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -31,34 +32,33 @@ def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Opt
                             f"give name='...' made of letters, digits and _")
     if len(plan.inputs) > 30:
         raise NotBuiltError(f"export to C: more than 30 inputs; got {len(plan.inputs)}; join some of them")
-    kept = packed.kept(plan) if options.packed else plan.constants
-    parts = {value: plan.reduced[value].parts if value in plan.reduced else [tensor] for value, tensor in kept.items()}
+    constants, unread = packed.kept_last(plan) if options.packed else (plan.constants, 0)
+    parts = {value: plan.reduced[value].parts if value in plan.reduced else [tensor]
+             for value, tensor in constants.items()}
     plain = [part for group in parts.values() for part in group]
     stored = weights.pack(plain)
     offsets = iter(stored.offsets)
-    place = _Places(plan, {value: [next(offsets) for _ in group] for value, group in parts.items()},
-                    stored.payload_bytes if options.packed else None)
+    place = _Places(plan, {value: [next(offsets) for _ in group] for value, group in parts.items()}, options.packed)
     steps = [_plain(step, place) if step.layer is None and step.group is not None else blocked.statements(step, place)
              for step in plan.layout.steps]
     prepare = place.prepare()
-    if options.packed:
-        made = place.packs
-        stored = weights.pack([*plain, *(packed.array(pack, plan.constants) for pack in made)],
-                              [f"{pack.function} {pack.sizes}" for pack in made])
     outputs = [Row(n, plan.types[v], place.offset(v), place.is_constant(v))
                for n, v in zip(output_names, plan.outputs, strict=True)]
     section = kernels.section(place.functions, place.posts, place.instances, prepare, shares.walk(steps, plan.threads),
-                               plan.threads)
+                               plan.threads, options.packed)
+    read_from = [*stored.offsets, stored.payload_bytes][unread]
+    if options.packed:      # whatever changes how they are packed changes the number of the layout
+        stored = weights.pack(plain, [hashlib.sha256(section.encode()).hexdigest()])
     return c_file(options, version, [Row(v.node.name, plan.types[v], place.offset(v)) for v in plan.inputs], outputs,
-                  plan.arena_bytes, place.packed_bytes, stored, section, expected)
+                  plan.arena_bytes, place.packed_bytes, stored, section, expected, read_from)
 
 
 class _Places:
     """C expressions for the memory of values, and the functions that the forward pass calls."""
 
-    def __init__(self, plan: ExportPlan, weight_offsets: dict[Value, list[int]], packed_at: int | None):
-        """packed_at: where packed parameters begin among the stored ones; None where a handle makes them."""
-        self._plan, self._weights, self._packed_at = plan, weight_offsets, packed_at
+    def __init__(self, plan: ExportPlan, weight_offsets: dict[Value, list[int]], packed: bool):
+        """packed: whether packed parameters may lie elsewhere than in the handle's memory."""
+        self._plan, self._weights, self._packed = plan, weight_offsets, packed
         self._packs = dict(plan.packed)
         self._packed_floats = plan.packed_floats
         self._restored: dict[Value, int] = {}
@@ -113,22 +113,15 @@ class _Places:
     @property
     def packed_bytes(self) -> int:
         """What a handle takes for them."""
-        return self._packed_floats * 4 if self._packed_at is None else 0
-
-    @property
-    def packs(self) -> list[Pack]:
-        """In the order of their places."""
-        return list(self._packs)
+        return self._packed_floats * 4
 
     def pack_pointer(self, pack: Pack) -> str:
         if pack not in self._packs:
             self._packs[pack] = self._packed_floats
             self._packed_floats += -(-pack.floats // BLOCK) * BLOCK
-        return self._made(self._packs[pack])
+        return f"(q + {self._packs[pack]})" if self._packed else self._made(self._packs[pack])
 
     def _made(self, floats: int) -> str:
-        if self._packed_at is not None:
-            return f"(w + {self._packed_at // 4 + floats})"
         return f"((float *)(void *)(a + {self._plan.arena_bytes + 4 * floats}))"
 
     def _restore(self, value: Value) -> str:
@@ -146,11 +139,11 @@ class _Places:
 
     def prepare(self) -> list[str]:
         """The statements that make the parameters that are not stored as the kernels read them."""
-        return [*map(self._restore, self._restored), *self._pack_all()] if self._packed_at is None else []
+        return [*map(self._restore, self._restored), *self._pack_all()]
 
     def _pack_all(self) -> list[str]:
         return [f"{p.function}({self.buffer(p.source).pointer if p.source else 'NULL'}, "
-                f"{self.pack_pointer(p)}, {', '.join(map(str, p.sizes))});" for p in list(self._packs)]
+                f"{self._made(floats)}, {', '.join(map(str, p.sizes))});" for p, floats in self._packs.items()]
 
     # -- functions --------------------------------------------------------------------------------------------
     def instance(self, kernel: str, definition: str) -> str:

@@ -18,7 +18,7 @@ from ..types import TensorType
 from ..version import __version__
 from .emit import c_text
 from .frame import CFile, Options
-from .packed import require_packable
+from .packed import filled, require_packable
 from .plan import export_plan
 from .precision import loss, outputs_of
 from .selftest import expected_outputs, first_values, formula_input
@@ -41,8 +41,8 @@ def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     max_batch: examples that one call may take; `inputs` are the shapes of one example, which the others do not touch.
     winograd: False computes 3x3 convolutions directly, slower and with less rounding.
     task: what inputs and outputs mean, in plain JSON, for `mxdl predict` (see `web.page`).
-    packed: parameters stored in the kernels' order, so that a handle is there at once (not with weights="inside"); they
-    are then compared with their checksum by the first forward or `verify`.
+    packed: also store parameters in the kernels' order, for the best instruction set of this machine, whose C compiler
+    it takes; there a handle is made at once, and the first forward or `verify` compares them with their checksum.
     threads: that compute a call together (pthreads; link with -lpthread), with the same bits as one.
     The file needs only libm.  Raises NotBuiltError (before anything is written) where an operator has no C kernel.
     """
@@ -88,7 +88,8 @@ def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
                                                                        for v, one in plan.reduced.items()}})
         expected = [first_values(result) for result in rounded]
         facts |= {"precision": options.precision, "loss": f"{loss(exact, rounded):.1e}"}
-    return c_text(plan, output_names(graph), __version__, options._replace(provenance=facts), expected)
+    made = c_text(plan, output_names(graph), __version__, options._replace(provenance=facts), expected)
+    return filled(made) if options.packed else made
 
 
 def c_name(target: str | os.PathLike[str]) -> str:

@@ -61,7 +61,8 @@ class Row(NamedTuple):
 
 class CFile(NamedTuple):
     """version: name and content.   text: the C file.   header: its interface alone.   blob: the parameters, for a file
-    beside it.   arena_bytes: what a handle takes."""
+    beside it.   arena_bytes: what a handle takes.   packed_bytes: of packed parameters at the end of the blob.
+    read_from: where, after the header, those begin that are read even so."""
 
     version: str
     text: str
@@ -71,13 +72,16 @@ class CFile(NamedTuple):
     options: Options
     inputs: tuple[Row, ...]
     outputs: tuple[Row, ...]
+    packed_bytes: int = 0
+    read_from: int = 0
 
 
 def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Sequence[Row], value_bytes: int,
-           packed_bytes: int, stored: weights.Weights, section: str, expected: Sequence[Expected]) -> CFile:
+           packed_bytes: int, stored: weights.Weights, section: str, expected: Sequence[Expected],
+           read_from: int = 0) -> CFile:
     """Everything in its place.  value_bytes: what intermediate values take.   packed_bytes: what parameters take in the
     kernels' order.   stored: the parameters.   section: the kernels and the passes, compiled once for each instruction
-    set.
+    set.   read_from: where the stored arrays begin that are read where packed ones are stored too.
 
     The same arguments give the same bytes.  Raises OperatorError for an unknown option.
     """
@@ -94,16 +98,17 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
             "nan": options.nan, **({"packed": "yes"} if options.packed else {}),
             **({"threads": str(options.threads)} if options.threads > 1 else {}), **options.provenance}
     names = {"p": options.name, "P": options.name.upper()}
-    inside = len(stored.blob) if options.weights == "inside" else 0
+    blob = stored.blob + bytes(packed_bytes if options.packed else 0)
+    inside = len(blob) if options.weights == "inside" else 0
     team = TEAM_BYTES + 64 * options.threads if options.threads > 1 else 0
     arena_bytes = HANDLE_BYTES + value_bytes + packed_bytes + batch_bytes + inside + team
-    header = _fill("interface.h.in", **names, blob_bytes=len(stored.blob), weight_file=options.weight_file,
+    header = _fill("interface.h.in", **names, blob_bytes=len(blob), weight_file=options.weight_file,
                    max_batch=options.max_batch, total_bytes=arena_bytes)
     version_text = f"{options.name} {content}"
     text = _fill(
         "runtime.c.in", **names, interface=header.rstrip("\n"), freestanding=_fill("freestanding.h.in"),
         banner=_banner(options, info), value_bytes=value_bytes, packed_bytes=packed_bytes, batch_bytes=batch_bytes,
-        packed=int(options.packed), team=_team(options, team),
+        packed=int(options.packed), payload_bytes=stored.payload_bytes, read_from=read_from, team=_team(options, team),
         layout=stored.layout, section=section,
         dispatch=Template(kernels.text("dispatch")).substitute(P=names["P"]),
         parameters=_parameters(options, stored.blob), nan_policy=_nan_policy(options.nan),
@@ -112,8 +117,8 @@ def c_file(options: Options, version: str, inputs: Sequence[Row], outputs: Seque
         num_inputs=len(inputs), num_outputs=len(outputs), inputs=",\n".join(map(_row, inputs, places)),
         outputs=",\n".join(map(_row, outputs, places[len(inputs):])),
         extras=_extras(names, options, expected, version_text))
-    return CFile(version_text, text, f"/* {options.name} {content}, made by mxdl {version} */\n{header}", stored.blob,
-                 arena_bytes, options, tuple(inputs), tuple(outputs))
+    return CFile(version_text, text, f"/* {options.name} {content}, made by mxdl {version} */\n{header}", blob,
+                 arena_bytes, options, tuple(inputs), tuple(outputs), packed_bytes if options.packed else 0, read_from)
 
 
 def _fill(template: str, **values: Any) -> str:
@@ -156,8 +161,9 @@ def _nan_policy(policy: str) -> str:
 
 
 def _extras(names: Mapping[str, str], options: Options, expected: Sequence[Expected], version: str) -> str:
+    packer = [_fill("packer.c.in", **names)] if options.packed else []
     return "\n".join([
-        _fill("mxnet_api.c.in", **names, weight_file=options.weight_file), _fill("program.c.in", **names),
+        _fill("mxnet_api.c.in", **names, weight_file=options.weight_file), _fill("program.c.in", **names), *packer,
         _fill("selftest.c.in", **names, expected=expected_text(expected), version=c_string(version))])
 
 

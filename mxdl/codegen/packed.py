@@ -1,30 +1,32 @@
-"""Parameters in the order in which the kernels read them, made at export: what kernels/pack.c.in makes at create.
+"""Parameters in the order in which the kernels read them, stored beside the plain ones in the same file.
 
-Blocks have 16 channels whatever the vectors' width, so one file serves every instruction set.  Winograd's transform is
-computed in float64 and rounded once, so it may differ in the last bit from what a C compiler makes of it.
+That order depends on the register tiles of an instruction set, and the kernels' own code (pack.c.in) is what knows it:
+so the exported file itself is compiled on this machine, makes the packed parameters once and writes them down.  A
+handle that takes another instruction set packs the plain ones, as it would without them.
+
+    0    64 bytes  the header of weights.py, with, where packed parameters follow:
+    32   8 bytes   order: the register tiles that they were packed for (0: none)
+    40   8 bytes   checksum of the bytes that are read then: plain parameters that are read as they are, and packed ones
+    ...            the arrays, those that are read as they are last
+    ...            the packed parameters
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+import subprocess
+import tempfile
+from pathlib import Path
 
-import numpy as np
 import torch
 
-from ..errors import NotBuiltError, OperatorError
+from ..errors import OperatorError
 from ..graph import Value
-from .geometry import BLOCK
-from .layers import Pack
+from . import toolchain
+from .frame import CFile
+from .plan import ExportPlan
+from .toolchain import ToolchainError
+from .weights import HEADER_BYTES, checksum
 
-if TYPE_CHECKING:
-    from .plan import ExportPlan
-
-#: G of Winograd's F(m, 3) by m (Lavin and Gray, arXiv 1509.09308)
-_FILTERS = {
-    2: ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1)),
-    4: ((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6), (1 / 24, 1 / 12, 1 / 6),
-        (1 / 24, -1 / 12, 1 / 6), (0, 0, 1)),
-}
+ORDER_AT = 32
 
 
 def require_packable(weights: str, precision: str) -> None:
@@ -37,49 +39,34 @@ def require_packable(weights: str, precision: str) -> None:
                             f"precision={precision!r}; leave out one of the two")
 
 
-def kept(plan: ExportPlan) -> dict[Value, torch.Tensor]:
-    """The constants that are read as they are; the others are only packed."""
+def kept_last(plan: ExportPlan) -> tuple[dict[Value, torch.Tensor], int]:
+    """The constants, those that are read as they are last; and how many are not."""
     read = {storage.value for step in plan.layout.steps if step.layer is None for storage in step.reads}
     read |= {plan.source.get(value, value) for value in plan.outputs}
-    return {value: tensor for value, tensor in plan.constants.items() if value in read}
+    order = sorted(plan.constants, key=lambda value: value in read)
+    return {value: plan.constants[value] for value in order}, sum(value not in read for value in order)
 
 
-def array(pack: Pack, constants: Mapping[Value, torch.Tensor]) -> torch.Tensor:
-    """float32[pack.floats].  Raises NotBuiltError for an order that is not known here."""
-    if pack.function not in _ORDERS:
-        raise NotBuiltError(f"export to C: {pack.function} packs parameters when a model is created only; "
-                            f"got packed=True; leave it out")
-    source = None if pack.source is None else constants[pack.source].detach().cpu().contiguous().numpy()
-    made = np.zeros(pack.floats, np.float32)
-    found = _ORDERS[pack.function](source, *pack.sizes).reshape(-1)
-    made[:found.size] = found
-    return torch.from_numpy(made)
+def filled(made: CFile) -> CFile:
+    """`made`, whose file of parameters has room for packed ones, with these in it.  Raises ToolchainError."""
+    order, packed = _packed_here(made)
+    plain_end = len(made.blob) - len(packed)
+    read = made.blob[HEADER_BYTES + made.read_from:plain_end] + packed
+    head = (made.blob[:ORDER_AT] + order + checksum(read).to_bytes(8, "little")).ljust(HEADER_BYTES, b"\0")
+    return made._replace(blob=head + made.blob[HEADER_BYTES:plain_end] + packed)
 
 
-def _blocks(weight: np.ndarray, filters: int, *rest: int) -> np.ndarray:
-    """[filters, *rest] -> [output blocks, BLOCK, *rest]; filters beyond the last: 0."""
-    whole = np.zeros((-(-filters // BLOCK) * BLOCK, *rest), np.float32)
-    whole[:filters] = weight.reshape(filters, *rest)
-    return whole.reshape(-1, BLOCK, *rest)
-
-
-def _conv(weight: np.ndarray, filters: int, channels: int, taps: int, lanes: int) -> np.ndarray:
-    """[output block][input block of `lanes`][tap][channel][BLOCK]"""
-    blocks = _blocks(weight, filters, channels, taps)
-    parts = [blocks[:, :, first:first + lanes].transpose(0, 3, 2, 1).reshape(len(blocks), -1)
-             for first in range(0, channels, lanes)]
-    return np.concatenate(parts, axis=1)
-
-
-def _winograd(weight: np.ndarray, filters: int, channels: int, tile: int) -> np.ndarray:
-    """[(tile + 2)^2][output block][channel][BLOCK]"""
-    transform = np.array(_FILTERS[tile])
-    blocks = _blocks(weight, filters, channels, 3, 3).astype(np.float64)
-    return np.einsum("iy,obcyx,jx->ijocb", transform, blocks, transform, optimize=True).astype(np.float32)
-
-
-def _bias(bias: np.ndarray | None, count: int) -> np.ndarray:
-    return np.zeros(count, np.float32) if bias is None else bias.reshape(-1)[:count]
-
-
-_ORDERS: dict[str, Callable] = {"pack_conv": _conv, "pack_winograd": _winograd, "pack_bias": _bias}
+def _packed_here(made: CFile) -> tuple[bytes, bytes]:
+    """(order, packed parameters) as this machine's compiler and best instruction set make them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, macro = Path(scratch), f"-D{made.options.name.upper()}_PACK"
+        (folder / "net.c").write_text(made.text)
+        (folder / made.options.weight_file).write_bytes(made.blob)
+        toolchain.run([*toolchain.system(), "-O3", macro, "net.c", "-o", "packer", "-lm", "-lpthread"], folder)
+        done = subprocess.run([folder / "packer", folder / made.options.weight_file], capture_output=True,
+                              timeout=toolchain.SECONDS)
+    if done.returncode or len(done.stdout) != 8 + made.packed_bytes:
+        raise ToolchainError(f"export to C: packing the parameters failed; got status {done.returncode} and "
+                             f"{len(done.stdout)} bytes: {done.stderr.decode(errors='replace').strip()}; "
+                             f"leave out packed")
+    return done.stdout[:8], done.stdout[8:]

@@ -74,7 +74,7 @@ def operations(layer: Layer) -> float:
 
 
 def for_threads(layer: Layer, threads: int) -> Layer:
-    """A Winograd layer that transforms as many tiles at a time as a share has, in a scratch of its own for each share."""
+    """A Winograd layer that transforms as many tiles at a time as a share has, each share in a scratch of its own."""
     if threads == 1 or layer.kernel != "conv_winograd":
         return layer
     tiles = min(layer.tiles, -(-_tiles(layer) // threads))

@@ -7,7 +7,7 @@
     32   32 bytes  zero
     64   the arrays, little-endian, each at a 64-byte boundary; zero bytes up to a multiple of 64
 
-Packed parameters (packed.py) are such arrays too, and the layout then tells their order.
+Packed parameters may follow (see packed.py); the layout then tells by which kernels.
 The layout says nothing of the values: retrained parameters of the same net may take the place of the old ones.
 """
 from __future__ import annotations

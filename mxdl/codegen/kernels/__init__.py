@@ -44,17 +44,20 @@ def called(c: str) -> list[str]:
 
 
 def section(functions: Mapping[str, str], posts: Mapping[str, int], instances: Mapping[str, str],
-            prepare: Iterable[str], body: Iterable[str], threads: int = 1) -> str:
+            prepare: Iterable[str], body: Iterable[str], threads: int = 1,
+            packed: bool = False) -> str:
     """What is compiled once for each instruction set: the words of vectors, the shared kernels that the rest calls,
     `functions` (texts by name), the kernels' instances for this model's shapes, and two passes made of statements:
     `prepare`, when a model is created, and the forward pass, `body`.
 
     posts: what kernels compute at their end, expressions of the vectors x and r, by number.
     instances: names by the text that follows them.   threads: that walk through `body` (see shares.walk).
+    packed: whether packed parameters are at q, which stands before the values (see packed.py).
     Every name becomes one of its section (`v_load_avx2`), so that the sections stand in one file.
     """
     own = [*functions.values(), *(f"NOINLINE void {name}{c}" for c, name in instances.items()),
-           _pass("prepare", prepare), _pass("forward", body, threads)]
+           _pass("prepare", prepare), *(_packed(_pass("forward", [_READ_Q, *body], threads)) if packed else
+                                        [_pass("forward", body, threads)])]
     parts = [text("simd"), *called("\n".join([*own, *posts])), *own]
     parts.insert(1 + (text("math") in parts), _post(posts))
     names = dict.fromkeys(defined("\n".join(parts)))
@@ -67,6 +70,17 @@ def _post(posts: Mapping[str, int]) -> str:
     return ("/* what follows a layer at once: x is its result, r its side input */\n"
             f"INLINE vf post_(const int number, vf x, vf r) {{\n    (void)number;\n    (void)r;\n"
             f"{switch}    return x;\n}}")
+
+
+_READ_Q = "const float *q; memcpy(&q, a - sizeof q, sizeof q);"
+
+
+def _packed(forward: str) -> list[str]:
+    """A forward pass that the program which packs parameters does without; and what packing depends on."""
+    empty = forward[:forward.index(_READ_Q)] + "}"
+    return [f"#ifdef PACKER_\n{empty}\n#else\n{forward}\n#endif",
+            "static uint64_t order(void) {\n    return (uint64_t)1 << 63 | (uint64_t)VW << 24 | TILE_V << 16 | "
+            "TILE_P << 8 | TILE_SUMS;\n}"]
 
 
 def _pass(name: str, statements: Iterable[str], threads: int = 1) -> str:
