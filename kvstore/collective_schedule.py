@@ -23,6 +23,8 @@ from .errors import DeadWorkerError, JobFailedError, KVStoreError
 from .shared_memory import BELL, LOG_ENTRIES, LOGGED, LOOK_S, STOPPED
 
 IDLE_LOOK_S = 0.25           # how often an elastic worker that has nothing to sum looks whether the others live
+ROUND_S = 0.05               # how long a round between machines may keep more urgent tasks waiting
+LEAST_ROUND_BYTES = 1 << 18  # of a round that tells how fast the network is
 RETRY_S = 1e-3               # how soon leaders ask each other again whether they have a task in common
 MOST_TASKS = 500             # of one round: what is announced fits 8 KiB
 
@@ -62,6 +64,7 @@ class Schedule:
         self._under_way: list[Task] = []        # with `elastic`: carried out here, perhaps not everywhere
         self._failure: BaseException | None = None
         self._changed = threading.Condition()
+        self._rate = 0.0                        # bytes a second of rounds between machines
         self._turns = threading.Lock()          # whoever carries out a round has it
         self._closing = False
         self._take(machine)
@@ -216,11 +219,18 @@ class Schedule:
         names = self._choose() if self._board.rank == 0 else self._machine.hear()
         with self._changed:
             tasks = self._running = [self._tasks[name][0] for name in names]
+        began = time.monotonic()
         self._run(tasks)
+        self._measure(sum(task.num_bytes for task in tasks), time.monotonic() - began)
         if self._elastic is not None:
             self._under_way = tasks
             self._machine.meet()
         self._finish(tasks)
+
+    def _measure(self, num_bytes: int, seconds: float) -> None:
+        if self._machine.leaders is not None and num_bytes >= LEAST_ROUND_BYTES:
+            rate = num_bytes / seconds
+            self._rate = 0.5 * (self._rate + rate) if self._rate else rate
 
     def _finish(self, tasks: list[Task]) -> None:
         if self._elastic is not None:
@@ -288,24 +298,31 @@ class Schedule:
                                f"call the store alike in every worker")
 
     def _agree(self, ready: list[Task]) -> list[Task]:
-        """Those that are ready on every machine, in the order of the first one's, as many as fit a round."""
+        """Those that are ready on every machine, in the order of the first one's, as many as fit a round.
+
+        Between machines what is less urgent than the first task waits for another round if this one would take long:
+        something urgent may come meanwhile.
+        """
+        urgent_bytes = self._limit_bytes
         if self._machine.leaders is not None:
-            ready = self._agreed(ready[:MOST_TASKS], self._machine.leaders)
+            ready, urgent_bytes = self._agreed(ready[:MOST_TASKS], self._machine.leaders)
         taken: list[Task] = []
         num_bytes = 0
         for task in ready[:MOST_TASKS]:
             num_bytes += task.num_bytes
-            if taken and num_bytes > self._limit_bytes:
+            if taken and num_bytes > (self._limit_bytes if task.priority == taken[0].priority else urgent_bytes):
                 break
             taken.append(task)
         return taken
 
-    def _agreed(self, ready: list[Task], leaders: Leaders) -> list[Task]:
-        rows = [(task.name, task.form) for task in ready]
-        told = torch.tensor(rows + [(0, 0)] * (MOST_TASKS - len(rows)), dtype=torch.int64)
-        everybody = [dict(numbers.tolist()) for numbers in leaders.gather(told)]
+    def _agreed(self, ready: list[Task], leaders: Leaders) -> tuple[list[Task], int]:
+        """Tasks that are ready on every machine, and how many bytes the first machine's leader moves in ROUND_S."""
+        rows = [(int(self._rate * ROUND_S), 0), *((task.name, task.form) for task in ready)]
+        told = torch.tensor(rows + [(0, 0)] * (1 + MOST_TASKS - len(rows)), dtype=torch.int64)
+        gathered = leaders.gather(told)
+        everybody = [dict(numbers[1:].tolist()) for numbers in gathered]
         mine = {task.name: task for task in ready}
         agreed = [mine[name] for name in everybody[0] if all(name in forms for forms in everybody) and name in mine]
         for task in agreed:
             self._check(task, [forms[task.name] for forms in everybody])
-        return agreed
+        return agreed, int(gathered[0][0, 0])

@@ -45,7 +45,7 @@ class DistSyncStore(LocalStore):
         round_bytes = 4 * bucket_bytes if slice_elements is None else bucket_bytes // 4
         self._schedule = Schedule(self._machine, self._rounds.run, round_bytes, elastic)
         self._pending: dict[Key, list[Task]] = defaultdict(list)
-        self._late: list[tuple[Tensor, Tensor]] = []        # arrays that take sums once nothing is pending
+        self._late: list[tuple[list[Task], list[tuple[Tensor, Tensor]]]] = []     # arrays that take sums after tasks
         self._staged: dict[Key, Tensor] = {}
         self._plans, self._plans_calls = SumPlans(), elastic is None      # which needs the arrays unchanged
         atexit.register(self.close)
@@ -142,7 +142,8 @@ class DistSyncStore(LocalStore):
         for task in tasks:
             for work in task.work:
                 self._pending[work.key].append(task)
-        self._late += late
+        if late:
+            self._late.append((tasks, late))
 
     def first_of(self, content: bytes) -> bytes:
         """The first worker's bytes; every worker calls it."""
@@ -163,9 +164,9 @@ class DistSyncStore(LocalStore):
         """Returns when what was pushed to these keys (default: all) is summed."""
         for name in list(self._pending) if keys is None else keys:
             self._schedule.wait(self._pending.pop(name, []))
-        if not self._pending:
-            late, self._late = self._late, []
+        for tasks, late in [one for one in self._late if all(task.done.is_set() for task in one[0])]:
             _copy_late(late)
+            self._late.remove((tasks, late))
 
     def barrier(self) -> None:
         self.wait()

@@ -1,8 +1,12 @@
-"""Sums over workers that begin during the backward pass: bucket by bucket, as gradients become ready."""
+"""Sums over workers that begin during the backward pass: bucket by bucket, as gradients become ready.
+
+They may go on during the next forward pass: what was ready last is summed first, since its parameters are read first.
+"""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from .parameter import Parameter
@@ -26,6 +30,8 @@ class EarlySums:
         self._bucket_of: dict[int, int] = {}
         self._ready: dict[int, list] = {}
         self._waiting: list[int] = []       # of each bucket: gradients that are not ready
+        self._deferred: dict[int, list[tuple[int, Parameter]]] = {}      # of each bucket: what is not updated yet
+        self._update: Callable[[list[tuple[int, Parameter]]], None] = lambda params: None
         if getattr(kv, "is_elastic", False):
             kv.share_state("order of gradients", lambda: json.dumps(self._buckets).encode(), self._take_over)
 
@@ -68,9 +74,38 @@ class EarlySums:
         (self._kv.gradient_ready if self._updates else self._kv.reduce_ready)(keys, grads, priority=number)
 
     def finish(self) -> None:
-        """Sends what is left, of buckets that are not whole because some parameters had no gradient, and waits."""
+        """Sends what is left and waits for all sums."""
+        self._send_rest()
+        self._kv.wait()
+
+    def defer(self, taken: Iterable[tuple[int, Parameter]],
+              update: Callable[[list[tuple[int, Parameter]]], None]) -> None:
+        """Sends what is left.  A bucket's sums are waited for, and `update` is called with its parameters, when the
+        first of them is read.
+        """
+        self._send_rest()
+        self._update = update
+        for i, param in taken:
+            number = self._bucket_of[i]
+            self._deferred.setdefault(number, []).append((i, param))
+            param._update_first = partial(self.settle, number)
+
+    def settle(self, number: int) -> None:
+        """Makes the updates of a bucket, if they were deferred."""
+        params = self._deferred.pop(number, [])
+        if params:
+            self._kv.wait([i for i, _ in params])
+            for _, param in params:
+                param._update_first = None
+            self._update(params)
+
+    def settle_all(self) -> None:
+        for number in list(self._deferred):
+            self.settle(number)
+
+    def _send_rest(self) -> None:
+        """Sends buckets that are not whole because some parameters had no gradient."""
         for number, waiting in enumerate(self._waiting):
             if waiting and any(i in self._ready for i in self._buckets[number]):
                 self._start(number)
         self._waiting = [len(bucket) for bucket in self._buckets]
-        self._kv.wait()

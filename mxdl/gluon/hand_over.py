@@ -29,8 +29,8 @@ _PARTS = ("step", "_allreduce_grads", "_update", "allreduce_grads", "update")
 class HandOver:
     """One step of `trainer`: takes gradients, and when a parameter's are there on all contexts, updates it."""
 
-    def __init__(self, trainer: Trainer):
-        self._trainer = trainer
+    def __init__(self, trainer: Trainer, waits: bool = True):
+        self._trainer, self._waits = trainer, waits
         self._missing: dict[int, int] = {}
         self._taken: list[tuple[int, Parameter]] = []
         self._is_first = False          # the step that makes the store's values: gradients are only taken
@@ -105,13 +105,33 @@ class HandOver:
         store = self._trainer._store
         if store is None or store.early is None:
             return
-        store.early.finish()
+        if self._waits:
+            store.early.finish()
+            self._update(self._taken)
+        else:
+            optimizer = self._trainer._optimizer
+            store.early.defer(self._taken, partial(self._update_later, optimizer.lr, optimizer.rescale_grad))
+
+    def _update(self, params: list[tuple[int, Parameter]]) -> None:
+        """Updates parameters whose sums are there."""
+        store = self._trainer._store
+        assert store is not None
         if store.updates:
-            store.fetch(self._taken)
-        elif self._taken:
-            self._trainer._run_optimizer(sorted(self._taken))
-        for _, param in self._taken:
+            store.fetch(params)
+        elif params:
+            self._trainer._run_optimizer(sorted(params, key=lambda pair: pair[0]))
+        for _, param in params:
             release(param)
+
+    def _update_later(self, rate: float | None, scale: float, params: list[tuple[int, Parameter]]) -> None:
+        """As `_update`, with the rate and the scale of the step that the gradients belong to."""
+        optimizer = self._trainer._optimizer
+        now = optimizer.lr, optimizer.rescale_grad
+        optimizer.lr, optimizer.rescale_grad = rate, scale
+        try:
+            self._update(params)
+        finally:
+            optimizer.lr, optimizer.rescale_grad = now
 
     def _take(self, i: int, param: Parameter, context: int, gradient: torch.Tensor) -> None:
         param._grad[context]._data = gradient

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +59,8 @@ class Parameter:
         self.allow_deferred_init = allow_deferred_init
         self._differentiable = differentiable
         self._stype = self._grad_stype = "default"
-        self._data: list[NDArray] | None = None
+        self._update_first: Callable[[], None] | None = None
+        self._arrays: list[NDArray] | None = None
         self._grad: list[NDArray] | None = None
         self._by_context: dict[Context, int] = {}
         self._deferred: _Deferred | None = None
@@ -68,8 +69,21 @@ class Parameter:
         self._grad_req = ""
         self.grad_req = grad_req
 
+    @property
+    def _data(self) -> list[NDArray] | None:
+        """The arrays, one a context; whoever reads them first after a step that did not wait makes the update."""
+        if self._update_first is not None:
+            self._update_first()
+        return self._arrays
+
+    @_data.setter
+    def _data(self, arrays: list[NDArray] | None) -> None:
+        self._arrays = arrays
+
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all but the gradients, the variable and the trainer, which are the original's."""
+        if self._update_first is not None:
+            self._update_first()
         return {**self.__dict__, "_grad": None, "_var": None, "_trainer": None}
 
     def __setstate__(self, content: dict[str, Any]) -> None:

@@ -62,6 +62,8 @@ class Trainer:
 
     def set_learning_rate(self, lr: float) -> None:
         """Set the learning rate.  Raises UserWarning where a scheduler sets it."""
+        if self._store is not None and self._store.updates:
+            self.wait()     # the store updates by the rate of the moment
         self._optimizer.set_learning_rate(lr)
 
     # -- the step ---------------------------------------------------------------------------------------------
@@ -71,27 +73,39 @@ class Trainer:
         ignore_stale_grad: leave parameters alone whose gradient was not computed since the last step; otherwise that
         raises UserWarning.
         """
+        self.wait()
         self._check_and_rescale_grad(self._scale / batch_size)
         self._begin_step()
         self._allreduce_grads()
         self._update(ignore_stale_grad)
 
     def backward_and_step(self, losses: NDArray | Sequence[NDArray], batch_size: int,
-                          ignore_stale_grad: bool = False) -> None:
+                          ignore_stale_grad: bool = False, wait: bool = True) -> None:
         """``autograd.backward(losses)`` and ``step(batch_size)`` in one, with the same result and less memory: each
         gradient is given to the store and the optimizer as soon as it is complete on every context, and then freed.
+
+        wait=False, with a store of workers that go in step: returns while sums over workers are under way.  A parameter
+        is updated when it is read the next time (a layer's forward pass, `data()`), so that sums overlap with the next
+        forward pass as well; `wait()` updates all.  An NDArray that `data()` returned earlier is old until then.
 
         losses: one, or one a context.   Afterwards the parameters' `grad()` is NaN.   Raises MXNetError where
         gradients cannot be handed over: grad_req "add", or a subclass that overrides a part of `step`.
         """
         heads = [losses] if isinstance(losses, NDArray) else list(losses)
         HandOver.check(self, Trainer)
+        self.wait()
         self._check_and_rescale_grad(self._scale / batch_size)
         self._choose_store()
-        HandOver(self).run(heads, ignore_stale_grad)
+        HandOver(self, wait).run(heads, ignore_stale_grad)
+
+    def wait(self) -> None:
+        """Makes all updates that ``backward_and_step(..., wait=False)`` left for later."""
+        if self._store is not None and self._store.early is not None:
+            self._store.early.settle_all()
 
     def allreduce_grads(self) -> None:
         """Only the first half of `step`: sum gradients over contexts and workers; then change them, then `update`."""
+        self.wait()
         self._init_kvstore()
         self._refuse_on_store("allreduce_grads")
         self._begin_step()
@@ -191,6 +205,7 @@ class Trainer:
     # -- files ------------------------------------------------------------------------------------------------
     def save_states(self, fname: str) -> None:
         """Write the optimizer with its states (momenta, counts)."""
+        self.wait()
         self._init_kvstore()
         if self._store is not None and self._store.updates:
             self._store.kv.save_optimizer_states(fname, dump_optimizer=True)
@@ -200,6 +215,7 @@ class Trainer:
 
     def load_states(self, fname: str) -> None:
         """Read what `save_states` wrote."""
+        self.wait()
         self._init_kvstore()
         if self._store is not None and self._store.updates:
             self._store.kv.load_optimizer_states(fname)

@@ -1,4 +1,5 @@
 """Trainer.backward_and_step with workers that go in step: sums begin during the backward pass and change no result."""
+import threading
 import time
 
 import numpy as np
@@ -20,9 +21,10 @@ def small_buckets(monkeypatch):
     monkeypatch.setattr(training, "STEPS", STEPS)
 
 
-@pytest.mark.parametrize("hosts, on_store, contexts", [
-    (["a", "a"], True, 1), (["a", "a"], False, 2), (["a", "b", "b"], True, 2), (["a", "b", "b"], False, 1)])
-def test_steps_equal_those_of_one_process_on_the_joint_batch(hosts, on_store, contexts):
+@pytest.mark.parametrize("hosts, on_store, contexts, wait", [
+    (["a", "a"], True, 1, True), (["a", "a"], False, 2, True), (["a", "b", "b"], True, 2, True),
+    (["a", "b", "b"], False, 1, True), (["a", "a"], True, 2, False), (["a", "b"], False, 1, False)])
+def test_steps_equal_those_of_one_process_on_the_joint_batch(hosts, on_store, contexts, wait):
     contexts = [mx.cpu(number) for number in range(contexts)]
     x, y = data(len(hosts))
 
@@ -35,7 +37,8 @@ def test_steps_equal_those_of_one_process_on_the_joint_batch(hosts, on_store, co
                           for one in (x[step, store.rank], y[step, store.rank])), strict=True)
             with autograd.record():
                 losses = [loss(net(one), want) for one, want in parts]
-            trainer.backward_and_step(losses, len(hosts) * BATCH)
+            trainer.backward_and_step(losses, len(hosts) * BATCH, wait=wait)
+        assert bool(trainer._store.early._deferred) is not wait
         assert len(trainer._store.early._buckets) == 3      # 4 + 64, 64 and 384 bytes
         return weights(net)
 
@@ -77,3 +80,51 @@ def test_a_bucket_is_summed_while_the_backward_pass_runs(on_store):
         return summed
 
     assert run(["a", "b"], work) == [[(2, 1), (3, 2)]] * 2
+
+
+@pytest.mark.parametrize("on_store", [True, False])
+def test_a_step_that_does_not_wait_leaves_sums_to_the_next_forward_pass(on_store):
+    """In the second step the later layer's gradient goes out when the first layer's new weights were read already, and
+    a rate that was set meanwhile counts for the next step only."""
+    def work(store):
+        with BUILDING:
+            mx.random.seed(3)
+            first, last = nn.Dense(30, in_units=6, use_bias=False), nn.Dense(1, in_units=30, use_bias=False)
+            first.initialize(mx.init.One())
+            last.initialize(mx.init.One())
+        params = [*first.collect_params().values(), *last.collect_params().values()]
+        trainer = gluon.Trainer(params, "sgd", {"learning_rate": 1.0, "wd": 0.0}, kvstore=store,
+                                update_on_kvstore=on_store)
+        released = threading.Event()
+        ready = "gradient_ready" if on_store else "reduce_ready"
+        send = getattr(store, ready)
+
+        def held_back(keys, values, priority):
+            if 1 in keys and not released.is_set():
+                threading.Thread(target=lambda: (released.wait(20), send(keys, values, priority=priority))).start()
+            else:
+                send(keys, values, priority=priority)
+
+        seen = []
+        for step in range(2):
+            if step:
+                setattr(store, ready, held_back)
+            with autograd.record():
+                loss = last(first(nd.ones((1, 6)))).sum()
+            trainer.backward_and_step(loss, 1, wait=False)
+        seen.append(params[0].data()[0, 0].asscalar())
+        if not on_store:
+            trainer.set_learning_rate(100.0)
+        seen.append(sorted(trainer._store.early._deferred))
+        released.set()
+        while not store._pending.get(1):
+            time.sleep(0.01)
+        seen.append(params[1].data()[0, 0].asscalar())
+        assert trainer._store.early._deferred == {}
+        return seen
+
+    # the gradients: of the first layer the other's weight, of the last one the sum 6 of its inputs' weights; times 2
+    first, last = 1.0, 1.0
+    for _ in range(2):
+        first, last = first - 2 * last, last - 2 * 6 * first
+    assert run(["a", "a"], work) == [[first, [0], last]] * 2

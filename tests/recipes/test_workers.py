@@ -94,7 +94,8 @@ def kill_once(folder: Path, rank: int) -> threading.Thread:
     def work():
         wait_until(lambda: (folder / "checkpoints/last").exists(), 120)
         status = launch_status.read(folder / "launch")
-        os.kill(next(one.pid for one in status.processes if (one.role, one.rank) == ("worker", rank)), signal.SIGKILL)
+        pid = next(one.pid for one in status.processes if (one.role, one.rank) == ("worker", rank))
+        os.killpg(pid, signal.SIGKILL)      # with what stands for the other end of ssh
     thread = threading.Thread(target=work)
     thread.start()
     return thread
