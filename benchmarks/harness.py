@@ -140,8 +140,9 @@ def side_by_side(script: str, case: str, peers: list, runs: int, environments: d
 
 def summary(times: list) -> dict:
     wall = [1e3 * t["wall_s"] for t in times]
-    return {"ms": statistics.median(wall), "spread_ms": [min(wall), max(wall)],
-            "cpu_ms": statistics.median(1e3 * t["cpu_s"] for t in times), "runs": len(times)}
+    cpu = [1e3 * t["cpu_s"] for t in times]
+    return {"ms": statistics.median(wall), "spread_ms": [min(wall), max(wall)], "cpu_ms": statistics.median(cpu),
+            "cpu_least_ms": min(cpu), "runs": len(times)}
 
 
 def geometric_mean(values) -> float:

@@ -3,8 +3,10 @@
 Claim: at every budget mxdl is at least as quick as each peer that reaches it, and it reaches budgets that they do not.
 Peers: torch, torch.utils.checkpoint in sqrt(n) segments, torch.compile with activation_memory_budget, MXNet 1.9.1 with
 and without MXNET_BACKWARD_DO_MIRROR.  A budget is a fraction of what mxdl's step takes when nothing is recomputed.
-MB grown: what VmHWM goes over what is resident between steps; every process maps blocks of 128 KiB and more, and gives
-them back when they are freed, which costs all of them time alike.
+MB grown: what VmHWM goes over what is resident between steps, weights and gradients; every process maps blocks of 128
+KiB and more, and gives them back when they are freed.  That costs time: MXNet, which pools its blocks, does not pay it,
+and neither does "mxdl:keep", the step without budget as mxdl comes.
+MB planned: the same by `memory_plan`.   MB tracked: bytes of tensors that the step made, at most.
     python benchmarks/memory.py [--case mlp ...] [--peer mxdl torch ...] [--runs 5] [--json]
 """
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import math
 import signal
 import time
 from pathlib import Path
@@ -20,8 +23,8 @@ import harness
 
 BUDGETS = (0.75, 0.5, 0.25, 0.1)
 COMPILE = [f"torch:compile:{budget}" for budget in BUDGETS[:3]]
-PEERS = ["mxdl", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:sqrt", "mxdl:min", "torch", "torch:checkpoint",
-         *COMPILE, "mxnet", "mxnet:mirror"]
+PEERS = ["mxdl", "mxdl:keep", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:sqrt", "mxdl:min", "torch",
+         "torch:checkpoint", *COMPILE, "mxnet", "mxnet:mirror"]
 CASES = ["resnet50", "resnet200", "densenet121", "unet", "lstm", "transformer", "mlp"]
 MAPPED = {"MXDL_MALLOC": "system", "MALLOC_MMAP_THRESHOLD_": str(1 << 17), "MALLOC_TRIM_THRESHOLD_": str(1 << 17),
           "TORCHINDUCTOR_COMPILE_THREADS": "1"}
@@ -41,22 +44,37 @@ def gluon_step(name, case, how):
     mx = importlib.import_module(name)
     net = memory_nets.gluon_net(mx, case)
     net.initialize()
-    mirror = {}
-    if how and name == "mxdl":
-        mirror = {"mirror": how if how in ("sqrt", "min") else float(how), "max_recompute": MAX_RECOMPUTE}
+    mirror, planned = mirroring(net, memory_nets.SHAPES[case], how) if name == "mxdl" else ({}, None)
     net.hybridize(static_alloc=True, static_shape=True, **mirror)
     x = mx.nd.random.uniform(shape=memory_nets.SHAPES[case])
     resident = status("VmRSS")
 
-    def step():
-        if name == "mxdl":   # as torch's users do; in MXNet it saves nothing
+    def step(zero=name == "mxdl"):   # as torch's users do; in MXNet it saves nothing
+        if zero:
             net.collect_params().zero_grad()
         with mx.autograd.record():
             y = net(x)
         y.backward()
         mx.nd.waitall()
     step()
-    return step, sum(p.data().size for p in net.collect_params().values() if p.grad_req != "null"), resident
+    return step, sum(p.data().size for p in net.collect_params().values() if p.grad_req != "null"), resident, planned
+
+
+def mirroring(net, shape, how):
+    """(arguments of hybridize, planned bytes of growth).   how: "", "keep", "sqrt", "min" or a part of the growth."""
+    plan = net.memory_plan(shape)
+    between = plan.after.timeline.fixed + plan.after.timeline.grads   # what is resident between steps
+    if how in ("", "keep"):
+        return {}, plan.peak - between
+    budget = how if how in ("sqrt", "min") else int(between + float(how) * (plan.peak - between) - scratch(net))
+    mirror = {"mirror": budget, "max_recompute": MAX_RECOMPUTE}
+    return mirror, net.memory_plan(shape, **mirror).peak - between
+
+
+def scratch(net):
+    """Bytes that oneDNN takes beside the plan: a filter and its gradient in its own order, for the largest filter."""
+    filters = [p for p in net.collect_params().values() if p.shape and len(p.shape) == 4 and p.shape[2] > 1]
+    return max((2 * 4 * math.prod(p.shape) for p in filters), default=0)
 
 
 def torch_step(case, how):
@@ -72,7 +90,7 @@ def torch_step(case, how):
         net.zero_grad(set_to_none=True)
         forward(x).sum().backward()
     step()
-    return step, sum(p.numel() for p in net.parameters()), None
+    return step, sum(p.numel() for p in net.parameters()), None, None
 
 
 def prepare(peer, case):
@@ -80,19 +98,29 @@ def prepare(peer, case):
     name, _, how = peer.partition(":")
     signal.alarm(FIRST_S)
     started = time.process_time()
-    step, parameters, resident = torch_step(case, how) if name == "torch" else gluon_step(name, case, how)
+    step, parameters, resident, planned = torch_step(case, how) if name == "torch" else gluon_step(name, case, how)
     first = time.process_time() - started
     signal.alarm(0)
 
     def tell():
         gc.collect()
-        # MXNet's pool keeps what was freed: its growth counts from before its first step, less parameters and gradients
-        before = resident + 2 * 4 * parameters if name == "mxnet" else status("VmRSS")
+        # where what was freed is kept, growth counts from before the first step, less parameters and gradients
+        before = resident + 2 * 4 * parameters if name == "mxnet" or how == "keep" else status("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")   # VmHWM starts anew
         step()
         # gradients of the last step are part of `before`, and those of the next replace them at the end
-        return {"parameters": int(parameters), "grown_bytes": status("VmHWM") - before, "first_cpu_s": first}
+        grown = status("VmHWM") - before
+        return {"parameters": int(parameters), "grown_bytes": grown, "first_cpu_s": first, "planned_bytes": planned,
+                "tracked_bytes": tracked(step) if name == "mxdl" else None}
     return step, tell
+
+
+def tracked(step):
+    """Bytes of the tensors that a step of mxdl makes, at most, beyond those that it holds at the end (gradients)."""
+    memory = importlib.import_module("mxdl.executor.memory")
+    with memory.track() as usage:
+        step(zero=False)   # which would count zeros that have no memory yet
+    return usage.peak - usage.live
 
 
 def verdicts(found: dict) -> list:
@@ -102,8 +130,8 @@ def verdicts(found: dict) -> list:
         limit = budget * found["mxdl"]["grown_bytes"] * REACHED
         fit = {peer: r for peer, r in found.items() if "error" not in r and r["grown_bytes"] <= limit}
         mine, others = ({p: r for p, r in fit.items() if p.startswith("mxdl") == own} for own in (True, False))
-        least = [min(group, key=lambda p: group[p]["cpu_ms"], default=None) for group in (mine, others)]
-        ratio = f"{others[least[1]]['cpu_ms'] / mine[least[0]]['cpu_ms']:.2f}" if all(least) else "-"
+        least = [min(group, key=lambda p: group[p]["cpu_least_ms"], default=None) for group in (mine, others)]
+        ratio = f"{others[least[1]]['cpu_least_ms'] / mine[least[0]]['cpu_least_ms']:.2f}" if all(least) else "-"
         rows.append([f"{budget:.0%}", f"{limit / REACHED / 1e6:.0f}", least[0] or "none", least[1] or "none", ratio])
     return rows
 
@@ -113,15 +141,18 @@ def main() -> None:
     results = {}
     for case in options.case:
         found = results[case] = harness.side_by_side(__file__, case, options.peer, options.runs,
-                                                     dict.fromkeys(options.peer, MAPPED))
+                                                     dict.fromkeys(options.peer, MAPPED) | {"mxdl:keep": {}})
         counts = {r["parameters"] for r in found.values() if "error" not in r}
         if len(counts) > 1:
             raise RuntimeError(f"{case}: the peers' nets differ; got {counts} parameters; make them the same net")
-        rows = [[peer, "-", "-", "-", r["error"].rpartition("the peer's process ")[2]] if "error" in r else
-                [peer, f"{r['grown_bytes'] / 1e6:.0f}", f"{r['cpu_ms']:.0f}", f"{r['first_cpu_s']:.1f}", ""]
+        rows = [[peer, *["-"] * 6, r["error"].rpartition("the peer's process ")[2]] if "error" in r else
+                [peer, *("-" if r[f"{kind}_bytes"] is None else f"{r[f'{kind}_bytes'] / 1e6:.0f}"
+                         for kind in ("planned", "tracked", "grown")),
+                 f"{r['cpu_least_ms']:.0f}", f"{r['cpu_ms']:.0f}", f"{r['first_cpu_s']:.1f}", ""]
                 for peer, r in found.items()]
         harness.table(f"{case}: one training step, one thread, {max(counts, default=0) / 1e6:.2f} M parameters",
-                      ["peer", "MB grown", "CPU ms", "first step, CPU s", ""], rows)
+                      ["peer", "MB planned", "tracked", "grown", "CPU ms, least", "median", "first step, CPU s", ""],
+                      rows)
         if "error" not in found.get("mxdl", {"error": "left out"}):
             harness.table(f"{case}: who reaches a budget, and the time of the quickest peer over mxdl's",
                           ["budget", "MB", "mxdl", "quickest peer", "ratio"], verdicts(found))

@@ -295,9 +295,11 @@ def _gradients(dout: torch.Tensor, data: torch.Tensor, weight: torch.Tensor, nee
     if adj is None and is_product(data, weight, stride, pad, num_group):
         dx, dw, db = _product_gradients(dout, data, weight, mask)
     else:
+        by_sum = mask[2] and adj is not None   # torch's own takes longer than the two other gradients together
         dx, dw, db = torch.ops.aten.convolution_backward(
             dout, data, weight, [dout.shape[1]] if mask[2] else None, stride, pad, dilate, adj is not None,
-            adj or [0] * len(stride), num_group, mask)
+            adj or [0] * len(stride), num_group, [*mask[:2], mask[2] and not by_sum])
+        db = dout.sum([0, *range(2, dout.dim())]) if by_sum else db
     grads = (back(dx) if mask[0] else None, back(dw) if mask[1] else None, db if mask[2] else None)
     needed = tuple(grad for grad, need in zip(grads, mask, strict=True) if need)
     return needed if len(needed) > 1 else needed[0]

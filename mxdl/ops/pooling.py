@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 
+from ..allocator import never_read
 from ..errors import AttributeValueError
 from ..types import TensorType
 from .blocked import Pool
@@ -115,11 +116,6 @@ pooling_backward = operator("_backward_Pooling", traits=Traits(recompute=CHEAP, 
                             parity=None)(_gradient)
 
 
-@pooling_backward.scratch
-def _(inputs, attrs):
-    return inputs[1].num_bytes if len(inputs[1].shape) == 4 else 0   # `_in_format_of` a stand-in
-
-
 lp_pooling_backward = operator("_backward_lp_Pooling", traits=Traits(recompute=CHEAP, layout="spatial"),
                                parity=None)(_gradient)
 
@@ -134,14 +130,14 @@ lp_pooling_backward.infer(pooling_backward.infer_rule)
 
 def _in_format_of(dout: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Something of the shape of x, whose values do not matter: channels-last for planes, as convolutions left them,
-    else in dout's format.  x itself, or memory that is never filled."""
+    else in dout's format.  x itself, or a place without memory."""
     planes = x.dim() == 4 and x.dtype is not torch.float64
     kind = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
     if not planes and (any(x.stride()) or dout.is_contiguous() or not dout.is_contiguous(memory_format=kind)):
         return x
     if any(x.stride()) and x.is_contiguous(memory_format=kind):
         return x
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=kind)
+    return never_read(x.shape, x.dtype, x.device, kind)
 
 
 def _padded(data: torch.Tensor, windows: Windows, pool_type: str) -> torch.Tensor:

@@ -14,6 +14,7 @@ from .goal import Goal, goal_of
 from .gradient import gradient
 from .infer_types import Types, has_open_shape, infer_types
 from .merge import merge
+from .own_memory import own_memory
 from .plan import Plan
 from .planner import mirrored
 from .rewrite import rebuild, renumbered
@@ -58,9 +59,11 @@ def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror: obj
     outputs, updates, values = joint.outputs[:n], joint.outputs[n:m], list(joint.outputs[m:])
     forward = schedule([*outputs, *updates], [])
     values, shapes = stand_ins(forward, values)
+    saved = _saved([*forward, *shapes], values)
+    values = own_memory(values, [*heads, *saved, *(Value(node, 0) for node in graph.inputs)])
     by_node = dict(zip(reached, values, strict=True))
     plan = Plan(graph.inputs, outputs, updated, updates, num_seeds, tuple(wrt), heads,
-                tuple(by_node.get(node) for node in wrt), _saved([*forward, *shapes], values))
+                tuple(by_node.get(node) for node in wrt), saved)
     return mirrored(plan, goal, known)
 
 

@@ -46,7 +46,7 @@ def test_warming_up_may_be_left_out(harness, tmp_path, monkeypatch):
 
 def test_summary_and_mean(harness):
     assert harness.summary([{"wall_s": w, "cpu_s": 0.001} for w in (0.003, 0.001, 0.002)]) == {
-        "ms": 2.0, "spread_ms": [1.0, 3.0], "cpu_ms": 1.0, "runs": 3}
+        "ms": 2.0, "spread_ms": [1.0, 3.0], "cpu_ms": 1.0, "cpu_least_ms": 1.0, "runs": 3}
     assert harness.geometric_mean([2, 8]) == pytest.approx(4)
 
 
