@@ -10,8 +10,9 @@ from .horovod import HorovodStore
 from .job import Job
 from .local import LocalStore
 from .nccl import NcclStore
+from .roles import KVStoreServer
 from .store import KVStore, KVStoreBase, Updater, create, is_for_workers
 
 __all__ = ["AsyncStore", "DeadServerError", "DeadWorkerError", "DistSyncStore", "ElasticStore", "HorovodStore", "Job",
-           "JobError", "JobFailedError", "KVStore", "KVStoreBase", "KVStoreError", "LocalStore", "NcclStore",
-           "StoreNotBuiltError", "Updater", "create", "is_for_workers"]
+           "JobError", "JobFailedError", "KVStore", "KVStoreBase", "KVStoreError", "KVStoreServer", "LocalStore",
+           "NcclStore", "StoreNotBuiltError", "Updater", "create", "is_for_workers"]

@@ -144,7 +144,7 @@ class AsyncStore(KVStore):
                 sparse, reduce_many([copies for _, copies in sparse], CPU), strict=True)])
 
     @torch.no_grad()
-    def pull(self, key, out, priority: int = 0, ignore_sparse: bool = True) -> None:
+    def pull(self, key, out=None, priority: int = 0, ignore_sparse: bool = True) -> None:
         self._wire.pull([(name, copies) for name, copies in self._known("pull", key, out)
                          if not (ignore_sparse and copies[0].is_sparse)])
 
@@ -162,7 +162,7 @@ class AsyncStore(KVStore):
                                            for name, copies in self._known("overwrite", key, value)])
 
     @torch.no_grad()
-    def row_sparse_pull(self, key, out, row_ids, priority: int = 0) -> None:
+    def row_sparse_pull(self, key, out=None, priority: int = 0, row_ids=None) -> None:
         """Rows `row_ids` of the values into `out`: row-sparse, or dense (its other rows become 0)."""
         targets = self._known("row_sparse_pull", key, out)
         wanted = pairs("row_sparse_pull", key, row_ids)

@@ -97,7 +97,7 @@ class DistSyncStore(LocalStore):
         self._start(list(zip([name for name, _ in call], self._reduce(call), strict=True)), priority)
 
     @torch.no_grad()
-    def pull(self, key, out, priority: int = 0, ignore_sparse: bool = True) -> None:
+    def pull(self, key, out=None, priority: int = 0, ignore_sparse: bool = True) -> None:
         self.wait(name for name, _ in pairs("pull", key, out))
         super().pull(key, out, priority, ignore_sparse)
 
@@ -149,9 +149,9 @@ class DistSyncStore(LocalStore):
         """The first worker's bytes; every worker calls it."""
         return self._gather(content)[0]
 
-    def row_sparse_pull(self, key, out, row_ids, priority: int = 0) -> None:
+    def row_sparse_pull(self, key, out=None, priority: int = 0, row_ids=None) -> None:
         self.wait(name for name, _ in pairs("row_sparse_pull", key, out))
-        super().row_sparse_pull(key, out, row_ids, priority)
+        super().row_sparse_pull(key, out, priority, row_ids)
 
     def overwrite(self, key, value) -> None:
         """Replaces the value in every worker by worker 0's; every worker calls it."""

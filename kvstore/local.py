@@ -73,7 +73,7 @@ class LocalStore(KVStore):
         self._store(call, self._reduce(call))
 
     @torch.no_grad()
-    def pull(self, key, out, priority: int = 0, ignore_sparse: bool = True) -> None:
+    def pull(self, key, out=None, priority: int = 0, ignore_sparse: bool = True) -> None:
         for name, copies in self._known("pull", key, out):
             value = self._values[name]
             if value.is_sparse and ignore_sparse:
@@ -98,12 +98,12 @@ class LocalStore(KVStore):
         self.pull(key, out, priority, ignore_sparse=False)
 
     @torch.no_grad()
-    def row_sparse_pull(self, key, out, row_ids, priority: int = 0) -> None:
+    def row_sparse_pull(self, key, out=None, priority: int = 0, row_ids=None) -> None:
         """Rows `row_ids` of the value into `out`: row-sparse, or dense (its other rows become 0)."""
         targets = self._known("row_sparse_pull", key, out)
         wanted = pairs("row_sparse_pull", key, row_ids)
         for name, copy, ids in with_row_ids(targets, wanted):
-            part = rows(self._values[name], ids)
+            part = rows(self._values[name], as_tensor("row_sparse_pull", name, ids))
             _write(part if copy.is_sparse else part.to_dense(), [copy])
 
     def set_updater(self, updater: Updater | None) -> None:

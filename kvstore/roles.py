@@ -4,9 +4,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .control import ControlServer
+from .errors import JobError
 from .job import Job
 
 SERVER_COMMAND = [sys.executable, "-m", "mxdl.tools.parameter_server"]
@@ -24,6 +25,18 @@ def serve_other_roles() -> None:
         os.execv(SERVER_COMMAND[0], SERVER_COMMAND)
     if job.role == "scheduler":
         _schedule(job)
+
+
+class KVStoreServer:
+    """MXNet's program of a server, ``KVStoreServer(store).run()``; here asking for the store serves already."""
+
+    def __init__(self, kvstore: Any):
+        self.kvstore = kvstore
+
+    def run(self) -> None:
+        """Serves until the job ends.  Raises JobError in a worker."""
+        serve_other_roles()
+        raise JobError("KVStoreServer.run: this process is a worker; set DMLC_ROLE=server or MXDL_ROLE=server to serve")
 
 
 def _schedule(job: Job) -> NoReturn:

@@ -99,7 +99,7 @@ class KVStore(KVStoreBase):
         """
         raise NotImplementedError(f"{type(self).__name__}.push is not defined")
 
-    def pull(self, key, out, priority: int = 0, ignore_sparse: bool = True) -> None:
+    def pull(self, key, out=None, priority: int = 0, ignore_sparse: bool = True) -> None:
         """Copies the store's value into every array of `out`."""
         raise NotImplementedError(f"{type(self).__name__}.pull is not defined")
 
@@ -118,7 +118,7 @@ class KVStore(KVStoreBase):
         """Replaces the store's value, past the updater."""
         raise NotImplementedError(f"{type(self).__name__}.overwrite is not defined")
 
-    def row_sparse_pull(self, key, out, row_ids, priority: int = 0) -> None:
+    def row_sparse_pull(self, key, out=None, priority: int = 0, row_ids=None) -> None:
         """Copies the rows `row_ids` of the store's value into `out`."""
         raise NotImplementedError(f"{type(self).__name__}.row_sparse_pull is not defined")
 
@@ -186,7 +186,8 @@ def create(name: str = "local", **options) -> KVStoreBase:
         return build(lower, **options)
     if any(part in lower for part in NOT_BUILT):
         raise StoreNotBuiltError(f"kvstore.create: {name!r} is not built yet; this version has "
-                                 f"{', '.join(names())}. Use 'device' on one machine")
+                                 f"{', '.join(names())}. Use 'device' in one process; for several, 'dist_sync' adds "
+                                 f"inside a machine first, as 'byteps' does, or 'horovod'")
     near = difflib.get_close_matches(lower, names(), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise KVStoreError(f"kvstore.create: no store is called {name!r}{hint} There are: {', '.join(names())}")

@@ -60,9 +60,9 @@ def test_rows_are_pushed_and_pulled_across_servers():
             store.push("e", [grad, grad])
             store.barrier()
             dense = torch.empty(rows, width)
-            store.row_sparse_pull("e", dense, torch.tensor([999, 5, 7]))
+            store.row_sparse_pull("e", dense, row_ids=torch.tensor([999, 5, 7]))
             out = torch.sparse_coo_tensor(size=(rows, width), check_invariants=True)
-            store.row_sparse_pull("e", out, torch.tensor([400, 0, 400]))
+            store.row_sparse_pull("e", out, row_ids=torch.tensor([400, 0, 400]))
             return dense, out, pulled(store, "e", (rows, width))
         for dense, out, whole in together(*[lambda store=store: work(store) for store in stores]):
             assert dense[[999, 5, 7]].mean(1).tolist() == [6, 12, 0] and dense.sum() == 18 * width

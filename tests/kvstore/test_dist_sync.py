@@ -77,7 +77,7 @@ def test_the_golden_formula_holds_for_rows(hosts, dtype):
             mine = rows(torch.full(shape, store.rank + 1, dtype=dtype), [0, store.rank + 1])
             store.push("rows", [mine, mine])
         out = torch.full(shape, -1, dtype=dtype)
-        store.row_sparse_pull("rows", out, torch.arange(shape[0]))
+        store.row_sparse_pull("rows", out, row_ids=torch.arange(shape[0]))
         return out
 
     for out in run(hosts, work):

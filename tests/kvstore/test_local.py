@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mxdl import kvstore
-from mxdl.kvstore import KVStoreBase, KVStoreError, StoreNotBuiltError
+from mxdl.kvstore import JobError, KVStoreBase, KVStoreError, StoreNotBuiltError
 
 
 @pytest.fixture(params=["local", "device"])
@@ -171,7 +171,7 @@ def test_row_sparse_values_are_summed_and_rows_pulled(store):
     store.set_updater(lambda key, grad, weight: weight.add_(grad.to_dense() if grad.is_sparse else grad))
     store.push("e", [row_sparse([1], [[1.0, 1.0]], 4), row_sparse([1, 3], [[1.0, 1.0], [5.0, 5.0]], 4)])
     out = row_sparse([0], [[0.0, 0.0]], 4)
-    store.row_sparse_pull("e", out, row_ids=torch.tensor([3, 1, 3]))
+    store.row_sparse_pull("e", out, 0, torch.tensor([3, 1, 3]))      # the order of MXNet's arguments
     assert out.coalesce().indices().tolist() == [[1, 3]]
     assert out.coalesce().values().tolist() == [[2, 2], [5, 5]]
     dense = torch.ones(4, 2)
@@ -199,8 +199,21 @@ def test_a_wrong_call_says_what_is_wrong(store, call, message):
 
 
 def test_a_store_that_is_not_built_says_so():
-    with pytest.raises(StoreNotBuiltError, match="not built yet"):
+    with pytest.raises(StoreNotBuiltError, match="'byteps' is not built yet.*'dist_sync' adds inside a machine first"):
         kvstore.create("byteps")
+
+
+def test_what_a_pull_lacks_is_told():
+    store = kvstore.create("local")
+    store.init("e", torch.zeros(4, 2))
+    for call in (store.pull, store.row_sparse_pull, lambda key: store.row_sparse_pull(key, out=torch.zeros(4, 2))):
+        with pytest.raises(KVStoreError, match="pull: key 'e' needs an array; got NoneType"):
+            call("e")
+
+
+def test_a_worker_is_no_server():
+    with pytest.raises(JobError, match=r"KVStoreServer.run: this process is a worker; set DMLC_ROLE=server"):
+        kvstore.KVStoreServer(kvstore.create("local")).run()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what is wrong where there is no GPU")
