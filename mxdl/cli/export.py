@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="also store parameters as the kernels of this machine read them: there at once")
     parser.add_argument("--threads", type=int, default=1, metavar="N",
                         help="threads that compute a call together (C and libraries, pthreads; default 1)")
+    parser.add_argument("--tune", type=float, nargs="?", const=60.0, default=0.0, metavar="SECONDS",
+                        help="search on this machine how convolutions are best computed (default 60 s); kept for later")
     parser.add_argument("--precision", default="float32", metavar="DTYPE",
                         help="float32 (default), float16, bfloat16, or int8 with a scale for each channel: how "
                              "parameters are stored; what that loses is printed")
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     from mxdl.recipes.run import Run
     options = {"weights": args.weights or ("beside" if args.packed else ""), "packed": args.packed, "nan": args.nan,
                "header": args.header, "form": args.form, "compiler": args.compiler, "precision": args.precision,
-               "max_batch": args.max_batch, "threads": args.threads, "tell": print}
+               "max_batch": args.max_batch, "threads": args.threads, "tune": args.tune, "tell": print}
     if args.to != "mxnet":
         export.require_formats([args.to])
     if Run.is_one(args.model):

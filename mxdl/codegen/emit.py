@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import NotBuiltError
 from ..graph import Value
@@ -22,8 +22,10 @@ _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Options,
-           expected: Sequence[Expected]) -> CFile:
-    """The whole file.  The same plan, names, version and options give the same bytes.
+           expected: Sequence[Expected],
+           around: Callable[[Step, list[str]], list[str]] = lambda step, statements: statements) -> CFile:
+    """The whole file.  The same plan, names, version and options give the same bytes.   around: what becomes of a
+    step's statements.
 
     Raises NotBuiltError where a kernel lacks a case.
     """
@@ -39,8 +41,8 @@ def c_text(plan: ExportPlan, output_names: list[str], version: str, options: Opt
     stored = weights.pack(plain)
     offsets = iter(stored.offsets)
     place = _Places(plan, {value: [next(offsets) for _ in group] for value, group in parts.items()}, options.packed)
-    steps = [_plain(step, place) if step.layer is None and step.group is not None else blocked.statements(step, place)
-             for step in plan.layout.steps]
+    steps = [around(step, _plain(step, place) if step.layer is None and step.group is not None
+                    else blocked.statements(step, place)) for step in plan.layout.steps]
     prepare = place.prepare()
     outputs = [Row(n, plan.types[v], place.offset(v), place.is_constant(v))
                for n, v in zip(output_names, plan.outputs, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,21 @@ from ..types import TensorType
 from ..version import __version__
 from .emit import c_text
 from .frame import CFile, Options
+from .layers import Choose, cost_model, direct
 from .packed import filled, require_packable
 from .plan import export_plan
 from .precision import loss, outputs_of
 from .selftest import expected_outputs, first_values, formula_input
 from .shares import require_threads
+from .tune import search
 
 
 def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
              path: str | os.PathLike[str], name: str = "model", *, weights: str = "inside", nan: str = "accept",
              header: str | os.PathLike[str] | None = None, provenance: Mapping[str, str] | None = None,
              winograd: bool = True, precision: str = "float32", max_batch: int = 1,
-             task: Mapping[str, Any] | None = None, packed: bool = False, threads: int = 1) -> str:
+             task: Mapping[str, Any] | None = None, packed: bool = False, threads: int = 1,
+             tune: float = 0, tell: Callable[[str], None] = lambda text: None) -> str:
     """Write `graph` in predict mode as one C file at `path`; returns the text.
 
     parameters: by variable name.   inputs: shape (float32) or type of every other variable.   name: prefix of the C
@@ -44,13 +47,15 @@ def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     packed: also store parameters in the kernels' order, for the best instruction set of this machine, whose C compiler
     it takes; there a handle is made at once, and the first forward or `verify` compares them with their checksum.
     threads: that compute a call together (pthreads; link with -lpthread), with the same bits as one.
+    tune: seconds that may pass in searching, on this machine with its C compiler, how each 3x3 convolution is best
+    computed; what was found is kept for the next time and stands in the banner.   tell: gets what the search says.
     The file needs only libm.  Raises NotBuiltError (before anything is written) where an operator has no C kernel.
     """
     target = Path(path)
     weight_file = f"{name}.bin" if weights == "inside" else target.with_suffix(".bin").name
     options = Options(name, weights, weight_file, nan, dict(provenance or {}), winograd, precision, max_batch,
-                      task, packed, threads)
-    made = c_source(graph, parameters, inputs, options)
+                      task, packed, threads, tune)
+    made = c_source(graph, parameters, inputs, options, tell)
     if weights != "inside":
         _write(target.with_suffix(".bin"), made.blob)
     if header is not None:
@@ -65,7 +70,7 @@ def _write(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
-             options: Options) -> CFile:
+             options: Options, tell: Callable[[str], None] = lambda text: None) -> CFile:
     """What `export_c` writes, in memory."""
     types = {key: given if isinstance(given, TensorType) else TensorType(tuple(int(n) for n in given))
              for key, given in inputs.items()}
@@ -77,9 +82,10 @@ def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     if options.packed:
         require_packable(options.weights, options.precision)
     require_threads(options.threads)
-    plan = export_plan(graph, parameters, types, options.winograd, options.precision, options.threads)
+    choose, schedule = _schedule(graph, parameters, types, options, tell)
+    plan = export_plan(graph, parameters, types, choose, options.precision, options.threads)
     source = hashlib.sha256(to_json(graph).encode()).hexdigest()[:16]
-    facts = {"graph": source, **options.provenance}
+    facts = {"graph": source, **schedule, **options.provenance}
     expected = expected_outputs(graph, parameters, types)
     if plan.reduced:
         given = {value: formula_input(types[value.node.name], i) for i, value in enumerate(plan.inputs)}
@@ -90,6 +96,18 @@ def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
         facts |= {"precision": options.precision, "loss": f"{loss(exact, rounded):.1e}"}
     made = c_text(plan, output_names(graph), __version__, options._replace(provenance=facts), expected)
     return filled(made) if options.packed else made
+
+
+def _schedule(graph: Graph, parameters: Mapping[str, torch.Tensor], types: Mapping[str, TensorType], options: Options,
+              tell: Callable[[str], None]) -> tuple[Choose, dict[str, str]]:
+    """How convolutions are computed, and what the banner says of it."""
+    if not options.tune:
+        return (cost_model if options.winograd else direct), {}
+    if options.tune < 0 or not options.winograd:
+        raise OperatorError(f"export to C: tune chooses where Winograd's algorithm is used, in so many seconds; got "
+                            f"tune={options.tune}, winograd={options.winograd}; give seconds and leave winograd out")
+    found = search(graph, parameters, types, options.tune, tell)
+    return found.choose, {"schedule": found.text}
 
 
 def c_name(target: str | os.PathLike[str]) -> str:

@@ -23,7 +23,8 @@ FORMATS = ("c", "js", "html", "onnx", *TARGETS)
 def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
                  inputs: Mapping[str, Sequence[int] | TensorType], to: str, out: str | Path, name: str, *,
                  weights: str = "", nan: str = "accept", precision: str = "float32", max_batch: int = 1,
-                 packed: bool = False, threads: int = 1, header: bool = False, form: str = "static", compiler: str = "",
+                 packed: bool = False, threads: int = 1, tune: float = 0, header: bool = False, form: str = "static",
+                 compiler: str = "",
                  task: Mapping[str, Any] | None = None, tell: Callable[[str], None] = lambda text: None,
                  provenance: Mapping[str, str] | None = None) -> list[Path]:
     """Write the model in format `to`; returns the paths, the main one first.
@@ -31,7 +32,7 @@ def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
     out: the file (c, html, onnx), or the file whose folder takes the lot (js), or a folder (a target).   name: what
     functions and files are called.   weights: "" is inside the file; for c see weights.PLACES, for js also "beside".
     packed: parameters in the kernels' order, in a file beside (c; see `export_c`).   threads: that compute a call (c,
-    machines' libraries).
+    machines' libraries).   tune: seconds for a search of schedules on this machine (c; see `export_c`).
     precision: of stored parameters (not onnx); what one below float32 loses goes to `tell`.   max_batch: examples that
     one call of the C functions may take.   form: of a target, static, shared or object.   compiler: a clang instead of
     zig's, for WebAssembly.   task: what is known of the model's inputs and outputs, for pages and `mxdl predict`.
@@ -46,6 +47,9 @@ def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
     if packed and to != "c":
         raise OperatorError(f"export: packed parameters lie in a file that is mapped; got packed with {to}; "
                             f"leave it out, or export c")
+    if tune and to != "c":
+        raise OperatorError(f"export: tune times this machine, which {to} may not be for; got tune={tune}; "
+                            f"leave it out")
     if threads != 1 and (to in ("onnx", "js", "html") or to.startswith("windows")):
         raise NotBuiltError(f"export: threads are built on pthreads, which {to} has not; got threads={threads}; "
                             f"leave it out")
@@ -59,8 +63,8 @@ def export_files(graph: Graph, parameters: Mapping[str, torch.Tensor],
         raise OperatorError(f"export: {to} has no such place for the weights; got {weights!r}; leave it out")
     blob = (out if to == "c" else out.with_name(name)).with_suffix(".bin").name
     options = Options(name, "beside" if web else weights or "inside", blob, nan, dict(provenance or {}),
-                      precision=precision, max_batch=max_batch, task=task, packed=packed, threads=threads)
-    made = c_source(graph, parameters, inputs, options)
+                      precision=precision, max_batch=max_batch, task=task, packed=packed, threads=threads, tune=tune)
+    made = c_source(graph, parameters, inputs, options, tell)
     if "loss" in made.options.provenance:
         tell(f"parameters as {precision}: an output moves by {made.options.provenance['loss']} of its "
              f"greatest at most, on made-up inputs")

@@ -34,7 +34,7 @@ class Options(NamedTuple):
     parameters, as the program finds it.   nan: one of NAN_POLICIES, for float32 inputs.   provenance: facts for the
     banner.   winograd: whether 3x3 convolutions may use Winograd's algorithm.   task: what inputs and outputs mean, in
     plain JSON (see web.page).   packed: whether parameters are stored in the kernels' order.
-    threads: that compute a call together.
+    threads: that compute a call together.   tune: seconds for a search of schedules.
     """
 
     name: str = "model"
@@ -48,6 +48,7 @@ class Options(NamedTuple):
     task: Mapping[str, Any] | None = None
     packed: bool = False
     threads: int = 1
+    tune: float = 0
 
 
 class Row(NamedTuple):

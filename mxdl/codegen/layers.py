@@ -43,6 +43,14 @@ class Shapes(NamedTuple):
     out_width: int
 
 
+class Schedule(NamedTuple):
+    """How a 3x3 convolution is computed.  tile: output pixels a side of a Winograd tile, 0 for the direct sum.
+    tiles: how many are transformed at a time, 0 for as many as the cost model says."""
+
+    tile: int = 0
+    tiles: int = 0
+
+
 class Layer(NamedTuple):
     """kernel: an INLINE function of kernels/*.c.in.   lanes: channels in a block of its input.   margin: what it reads
     around the input.   packs: parameters, then bias.   scratch: floats.   images: of a batch.
@@ -83,8 +91,9 @@ class Layer(NamedTuple):
 
 
 def convolution(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Value | None,
-                winograd: bool) -> Layer | None:
-    """The layer of a convolution by the cost model; None where blocked buffers do not fit (odd groups)."""
+                choose: Choose) -> Layer | None:
+    """The layer of a convolution, scheduled by `choose` where there is a choice; None where blocked buffers do not fit
+    (odd groups)."""
     margin = _reach(form, shapes)
     channels, filters = shapes.channels, shapes.filters
     bias_pack = Pack("pack_bias", bias, (filters,), _whole(filters))
@@ -100,9 +109,9 @@ def convolution(form: Convolve, shapes: Shapes, images: int, weight: Value, bias
         whole = channels // form.groups % BLOCK == 0 and filters // form.groups % BLOCK == 0
         return Layer("conv_direct", form, shapes, images, margin=margin,
                      packs=packed(form.groups, channels // form.groups, BLOCK)) if whole else None
-    tile = _winograd_tile(form, shapes) if winograd else 0
-    if tile:
-        return _winograd(form, shapes, images, weight, bias_pack, tile)
+    schedule = choose(form, shapes) if winograd_fits(form, shapes) else Schedule()
+    if schedule.tile:
+        return _winograd(form, shapes, images, weight, bias_pack, schedule)
     lanes = 1 if channels <= PLANES else BLOCK
     return Layer("conv_direct", form, shapes, images, lanes, margin, packed(1, channels, lanes))
 
@@ -123,15 +132,24 @@ def _reach(form: Convolve, shapes: Shapes) -> Margin:
     return Margin(*form.pad, max(bottom, 0), max(right, 0))
 
 
-def _winograd_tile(form: Convolve, shapes: Shapes) -> int:
-    """The side of the Winograd tile that the cost model prefers, 0 for the direct sum."""
+Choose = Callable[[Convolve, Shapes], Schedule]
+
+
+def winograd_fits(form: Convolve, shapes: Shapes) -> bool:
     least = min(shapes.channels, shapes.filters)
-    if form.kernel != (3, 3) or (form.stride, form.dilate) != ((1, 1), (1, 1)) or least < BLOCK:
-        return 0
+    return (form.kernel, form.stride, form.dilate, form.groups) == ((3, 3), (1, 1), (1, 1), 1) and least >= BLOCK
+
+
+def direct(form: Convolve, shapes: Shapes) -> Schedule:
+    """Without Winograd's algorithm, which rounds more."""
+    return Schedule()
+
+
+def cost_model(form: Convolve, shapes: Shapes) -> Schedule:
     costs = {tile: _winograd_cost(shapes, tile) for tile in (4, 2)}
     products = 9 * shapes.channels * shapes.filters
     costs[0] = 2 * products * shapes.out_height * shapes.out_width + 4 * products * FLOPS_PER_BYTE
-    return min(costs, key=lambda tile: costs[tile])
+    return Schedule(min(costs, key=lambda tile: costs[tile]))
 
 
 def _winograd_cost(shapes: Shapes, tile: int) -> float:
@@ -141,14 +159,16 @@ def _winograd_cost(shapes: Shapes, tile: int) -> float:
                      + tiles * (shapes.channels + shapes.filters) * TRANSFORM_FLOPS)
 
 
-def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Pack, tile: int) -> Layer:
+def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Pack,
+              schedule: Schedule) -> Layer:
+    tile = schedule.tile
     rows, columns = (math.ceil(length / tile) for length in shapes[4:])
     margin = Margin(*form.pad, *(max(tile * count + 2 - pad - length, 0) for count, pad, length in zip(
         (rows, columns), form.pad, shapes[1:3], strict=True)))
     deep, wide, points = _whole(shapes.channels), _whole(shapes.filters), (tile + 2) ** 2
     group = GROUP if wide % GROUP == 0 else wide
     room = CACHE_BYTES if streams(points * 4 * deep * wide) else CACHE_BYTES // 8
-    tiles = winograd_tiles(rows * columns, points * 4 * (deep + group), room)
+    tiles = schedule.tiles or winograd_tiles(rows * columns, points * 4 * (deep + group), room)
     sizes = (shapes.filters, shapes.channels, tile, group, tiles)
     pack = Pack("pack_winograd", weight, sizes, points * shapes.channels * wide)
     return Layer("conv_winograd", form, shapes, images, margin=margin, packs=(pack, bias), tile=tile, tiles=tiles,

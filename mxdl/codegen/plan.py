@@ -20,7 +20,7 @@ from ..passes.spread_affine import spread_affine
 from ..types import TORCH_DTYPES, TensorType
 from .fuse import fuse
 from .geometry import BLOCK, Storage
-from .layers import Layer, Pack
+from .layers import Choose, Layer, Pack, cost_model
 from .layout import Layout, layout
 from .lower import lower
 from .memory import place_storages
@@ -52,8 +52,8 @@ class ExportPlan(NamedTuple):
 
 
 def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, TensorType],
-                winograd: bool = True, precision: str = "float32", threads: int = 1) -> ExportPlan:
-    """winograd: whether 3x3 convolutions may use Winograd's algorithm, which rounds more.   precision: of stored
+                choose: Choose = cost_model, precision: str = "float32", threads: int = 1) -> ExportPlan:
+    """choose: how each 3x3 convolution is computed, see layers.py.   precision: of stored
     parameters, see `precision`.   threads: that compute a call, see shares.py.
     Raises NotBuiltError listing every node that has no C kernel, before anything is written."""
     known = dict(inputs) | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
@@ -71,7 +71,7 @@ def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Ma
             types.set(value.node, (inputs[value.node.name],))
     require_kernels(steps, types)
     source = _sources(steps)
-    placed = _layout(steps, types, source, constants, graph.outputs, winograd, threads)
+    placed = _layout(steps, types, source, constants, graph.outputs, choose, threads)
     offsets, total = place_storages(placed, order, graph.outputs, constants, source, types)
     packed, floats = _packed(placed)
     return ExportPlan(tuple(order), graph.outputs, constants, placed, source, offsets, total, packed, floats, types,
@@ -79,8 +79,8 @@ def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Ma
 
 
 def _layout(steps: Sequence[Node], types: Types, source: Mapping[Value, Value], constants: Mapping,
-            outputs: Sequence[Value], winograd: bool, threads: int) -> Layout:
-    layers = {node: layer for node in steps for layer in [layer_of(node, types, constants, winograd)]
+            outputs: Sequence[Value], choose: Choose, threads: int) -> Layout:
+    layers = {node: layer for node in steps for layer in [layer_of(node, types, constants, choose)]
               if layer is not None}
     if threads > 1:     # each share has a scratch of its own
         layers = {node: for_threads(layer, threads) if isinstance(layer, Layer) else layer

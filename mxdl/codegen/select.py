@@ -7,25 +7,25 @@ from ..graph import Node, Value
 from ..ops.blocked import Convolve, Join, Pool
 from ..passes.infer_types import Types
 from .fuse import Room, per_channel, vector_of
-from .layers import Layer, Shapes, convolution, pooling
+from .layers import Choose, Layer, Shapes, convolution, pooling
 
 #: elementwise operators on blocked buffers
 MAP = "map"
 
 
-def layer_of(node: Node, types: Types, constants: Collection[Value], winograd: bool) -> Layer | Join | str | None:
+def layer_of(node: Node, types: Types, constants: Collection[Value], choose: Choose) -> Layer | Join | str | None:
     """A Layer, a Join, or MAP; None where the node runs on plain arrays only."""
     found = [types[v] for v in (*node.inputs, Value(node, 0))]
     if any(t.dtype != "float32" for t in found) or len(found[-1].shape) != 4 or not found[-1].size:
         return None
     if node.op.blocked_rule is not None:
         form = node.op.blocked_rule(found[:-1], node.op.filled(node.attrs))
-        return form if isinstance(form, Join) or form is None else _layer(form, node, types, constants, winograd)
+        return form if isinstance(form, Join) or form is None else _layer(form, node, types, constants, choose)
     return MAP if vector_of(node) is not None and _maps(node, types, constants) else None
 
 
 def _layer(form: Convolve | Pool, node: Node, types: Types, constants: Collection[Value],
-           winograd: bool) -> Layer | None:
+           choose: Choose) -> Layer | None:
     images, channels, *size = types[node.inputs[0]].shape
     shapes = Shapes(channels, *size, *types[Value(node, 0)].shape[1:])
     if isinstance(form, Pool):
@@ -33,7 +33,7 @@ def _layer(form: Convolve | Pool, node: Node, types: Types, constants: Collectio
     data, weight, *bias = node.inputs
     if data in constants or any(v not in constants for v in (weight, *bias)):
         return None
-    return convolution(form, shapes, images, weight, bias[0] if bias else None, winograd)
+    return convolution(form, shapes, images, weight, bias[0] if bias else None, choose)
 
 
 def _maps(node: Node, types: Types, constants: Collection[Value]) -> bool:

@@ -304,7 +304,7 @@ class HybridBlock(Block):
         """Write this block in predict mode as one C file for inputs like `inputs`; returns the path.
 
         name: what the C functions begin with (default: from the file's name).   options: weights, nan, header,
-        precision, max_batch, packed, threads, winograd, provenance, task of `mxdl.codegen.export_c`.
+        precision, max_batch, packed, threads, tune, winograd, provenance, task of `mxdl.codegen.export_c`.
         Raises NotBuiltError, before anything is written, where an operator has no C kernel.
         """
         return export_block(self, path, inputs, name, options)
