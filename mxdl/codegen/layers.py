@@ -167,7 +167,7 @@ def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: 
         (rows, columns), form.pad, shapes[1:3], strict=True)))
     deep, wide, points = _whole(shapes.channels), _whole(shapes.filters), (tile + 2) ** 2
     group = GROUP if wide % GROUP == 0 else wide
-    room = CACHE_BYTES if streams(points * 4 * deep * wide) else CACHE_BYTES // 8
+    room = CACHE_BYTES if streams(points * 4 * deep * wide) else CACHE_BYTES // 2
     tiles = schedule.tiles or winograd_tiles(rows * columns, points * 4 * (deep + group), room)
     sizes = (shapes.filters, shapes.channels, tile, group, tiles)
     pack = Pack("pack_winograd", weight, sizes, points * shapes.channels * wide)
