@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import compression
-from .errors import KVStoreError
+from .errors import KVStoreError, StoreNotBuiltError
 from .files import write_atomically
 from .keys import Key, check_one_kind, pairs, with_row_ids
 from .placement import Placement
@@ -194,6 +194,11 @@ class LocalStore(KVStore):
                     self._values[key] = value.to(self._values[key].dtype)
             return
         keys = [key for key, _ in call]
+        for key, value in zip(keys, reduced, strict=True):
+            if value.is_sparse and self._kinds[key] is not None:
+                raise StoreNotBuiltError(f"push: key {key!r}: the optimizer of the store {self._name!r} takes dense "
+                                         f"gradients; got row-sparse ones; use 'dist_async', whose servers update "
+                                         f"rows, or push dense arrays")
         grads = [as_kind(value, self._kinds[key]) for key, value in zip(keys, reduced, strict=True)]
         weights = [as_kind(self._values[key], self._kinds[key]) for key in keys]
         if getattr(self._updater, "takes_lists", False):

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mxdl as mx
 from mxdl import kvstore
 from mxdl.kvstore import JobError, KVStoreBase, KVStoreError, StoreNotBuiltError
 
@@ -209,6 +210,14 @@ def test_what_a_pull_lacks_is_told():
     for call in (store.pull, store.row_sparse_pull, lambda key: store.row_sparse_pull(key, out=torch.zeros(4, 2))):
         with pytest.raises(KVStoreError, match="pull: key 'e' needs an array; got NoneType"):
             call("e")
+
+
+def test_rows_for_an_optimizer_are_refused():
+    store = kvstore.create("local")
+    store.init("e", mx.nd.zeros((4, 2)))
+    store.set_optimizer(mx.optimizer.create("sgd", learning_rate=1.0))
+    with pytest.raises(StoreNotBuiltError, match="push: key 'e': the optimizer of the store 'local' takes dense"):
+        store.push("e", torch.ones(4, 2).to_sparse(1))
 
 
 def test_a_worker_is_no_server():
