@@ -17,6 +17,8 @@ class Piece:
     targets: for each source the parts of arrays that its result goes to: one a device, or none.
     owner: the worker that the sum goes to, or that the values come from; NOBODY: all workers get the sum.
     residuals: what compression left of earlier gradients, float32[n] for each source.
+    in_place: the sources are the targets.   memo: views of blocks that were cut as the sources are, by address; kept
+    over calls where calls repeat.
     """
 
     owner: int = NOBODY
@@ -24,10 +26,19 @@ class Piece:
     sources: list[Tensor] = field(default_factory=list)
     targets: list[list[Tensor]] = field(default_factory=list)
     residuals: list[Tensor] = field(default_factory=list)
+    in_place: bool = False
+    memo: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
 
     @property
     def is_wanted(self) -> bool:
-        return any(self.targets)
+        return self.in_place or any(self.targets)
+
+    def split(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Stretches of `values` as long as the sources.  values: T[length]"""
+        address = values.data_ptr()
+        if address not in self.memo:
+            self.memo[address] = values.split([source.numel() for source in self.sources])
+        return self.memo[address]
 
 
 class Span(NamedTuple):

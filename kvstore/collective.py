@@ -67,6 +67,7 @@ class Machine:
         self._next = 0                                     # the first block that no operation has used
         self._sent = 0                                     # the first block that is not exchanged yet
         self._exchanges: list[Exchange] = []
+        self._totals: dict[torch.dtype, Tensor] = {}
         alone = self.machines == 1
         self._group = 1 if alone else max(1, board.blocks // 4)      # blocks of one exchange
         self._lags = (board.blocks // 4, board.blocks // 2) if alone else (1, board.blocks - self._group - 1)
@@ -154,9 +155,15 @@ class Machine:
         board.tell(POSTED, block + 1)
         board.wait_all(POSTED, block + 1)
         slots = [self._values(rank, block, piece) for rank in range(board.size)]
-        total = _add(slots, torch.empty_like(slots[0]))
+        total = _add(slots, self._total(slots[0]))
         read(total, piece)
         board.tell(DONE, block + 1)
+
+    def _total(self, like: Tensor) -> Tensor:
+        """Memory of this worker's own for the sum of a small piece, always the same.  like: T[n]; out: T[n]"""
+        if like.dtype not in self._totals:
+            self._totals[like.dtype] = torch.empty(SMALL_BYTES // like.itemsize, dtype=like.dtype)
+        return self._totals[like.dtype][:like.numel()]
 
     def _publish(self, block: int, piece: Piece) -> None:
         board = self.board
@@ -197,9 +204,7 @@ class Machine:
         """On the leader: hands names (64 bits each) to the workers of this machine."""
         block = self.claim(1)
         self.make_room(block)
-        told = self.board.result(block).view(torch.int64)
-        told[0] = len(names)
-        told[1:1 + len(names)] = torch.tensor(names)
+        self.board.write_numbers(block, [len(names), *names])
         self.board.tell(ARRIVED, block + 1)
         self.board.tell(DONE, block + 1)
 
@@ -207,8 +212,8 @@ class Machine:
         """On the others: what the leader announces next."""
         block = self.claim(1)
         self.board.wait(ARRIVED, block + 1, 0)
-        told = self.board.result(block).view(torch.int64)
-        names = told[1:1 + int(told[0])].tolist()
+        count, = self.board.read_numbers(block, 1)
+        names = list(self.board.read_numbers(block, 1 + count)[1:])
         self.board.tell(DONE, block + 1)
         return names
 
@@ -303,10 +308,12 @@ def _add(parts: list[Tensor], out: Tensor) -> Tensor:
 
 def read(values: Tensor, piece: Piece) -> None:
     """Copies consecutive stretches of `values` into the targets of a piece."""
-    if len(piece.targets) == 1:
-        for target in piece.targets[0]:
+    if len(piece.sources) == 1:
+        for target in piece.sources if piece.in_place else piece.targets[0]:
             target.copy_(values)
+    elif piece.in_place:
+        torch._foreach_copy_(piece.sources, piece.split(values))
     elif piece.is_wanted:
-        parts = values.split([source.numel() for source in piece.sources])
-        pairs = [(target, part) for targets, part in zip(piece.targets, parts, strict=True) for target in targets]
+        pairs = [(target, part) for targets, part in zip(piece.targets, piece.split(values), strict=True)
+                 for target in targets]
         torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))

@@ -63,7 +63,9 @@ class Schedule:
         self._running: list[Task] = []
         self._under_way: list[Task] = []        # with `elastic`: carried out here, perhaps not everywhere
         self._failure: BaseException | None = None
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)      # there is a task, or the end
+        self._room = threading.Condition(lock)         # tasks are finished
         self._rate = 0.0                        # bytes a second of rounds between machines
         self._turns = threading.Lock()          # whoever carries out a round has it
         self._closing = False
@@ -95,7 +97,7 @@ class Schedule:
             for task in tasks:
                 if self._submitted - self._finished >= LOG_ENTRIES:
                     self._changed.notify_all()
-                    self._changed.wait_for(lambda: self._failure or self._submitted - self._finished < LOG_ENTRIES)
+                    self._room.wait_for(lambda: self._failure or self._submitted - self._finished < LOG_ENTRIES)
                 self._raise_failure()
                 self._tasks[task.name].append(task)
                 task.number = self._submitted
@@ -213,6 +215,7 @@ class Schedule:
             for task in (task for tasks in self._tasks.values() for task in tasks):
                 task.done.set()
             self._changed.notify_all()
+            self._room.notify_all()
 
     def _round(self) -> None:
         """Carries out what the leader announces."""
@@ -244,7 +247,7 @@ class Schedule:
             for task in tasks:
                 self._tasks[task.name].popleft()
             self._finished += len(tasks)
-            self._changed.notify_all()
+            self._room.notify_all()
         for task in tasks:
             task.done.set()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -90,7 +91,7 @@ class ElasticStore(DistSyncStore):
         if state is not None:
             self._inherited = _unpacked(state)
             self._barriers, self._gathered = self._inherited["counts"]
-            rounds.pushes = self._inherited["pushes"]
+            rounds.pushes = Counter(self._inherited["pushes"])
             self._meeting.steps = self._inherited["steps"]
         elastic.settle, elastic.give = rounds.settle, self._give
         self._elastic = elastic
@@ -143,7 +144,7 @@ class ElasticStore(DistSyncStore):
         owner: Any = self._updater
         states = owner.get_states(True) if hasattr(owner, "get_states") else None
         return _packed({
-            "values": {key: value.clone() for key, value in self._values.items()}, "pushes": self._rounds.pushes,
+            "values": {key: value.clone() for key, value in self._values.items()}, "pushes": dict(self._rounds.pushes),
             "steps": self._meeting.steps, "counts": (self._barriers, self._gathered),
             "states": None if states is None else _bytes(states),
             "shared": {name: _bytes(get()) for name, get in self._shared.items()}})

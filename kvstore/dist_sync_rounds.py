@@ -1,7 +1,7 @@
 """What the thread of a `dist_sync` store does: carries out rounds of tasks, the same ones on every worker."""
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -34,7 +34,7 @@ class Rounds:
         self._residuals: dict[Key, Tensor] = {}
         self._states: dict[tuple[Key, int], dict[str, Tensor]] = defaultdict(dict)
         self._sums: dict[Key, Tensor] = {}
-        self.pushes: dict[Key, int] = {}
+        self.pushes: Counter[Key] = Counter()
 
     @property
     def machine(self) -> Machine:
@@ -165,6 +165,5 @@ class Rounds:
 
     def _count(self, keys: list[Key]) -> None:
         """Counts complete steps: a step is complete when every key that takes part in training was pushed in it."""
-        for key in keys:
-            self.pushes[key] = self.pushes.get(key, 0) + 1
+        self.pushes.update(keys)
         self._meeting.completed(min(self.pushes.values()) - 1)

@@ -76,7 +76,7 @@ class Board:
 
     def result(self, block: int, count: int = 1) -> Tensor:
         """The sums of `count` blocks that do not pass the memory's end.  out: uint8[count * block_bytes]"""
-        start = self._data_start + (self._slots * self.blocks + block % self.blocks) * self.block_bytes
+        start = self._result_start(block)
         return self._bytes[start:start + count * self.block_bytes]
 
     def values(self, rank: int, block: int, dtype: torch.dtype, length: int) -> Tensor:
@@ -86,6 +86,16 @@ class Board:
             self._views[key] = (self.result(block) if rank == RESULT else self.slot(rank, block)).view(dtype)
         whole = self._views[key]
         return whole if length == whole.numel() else whole[:length]
+
+    def write_numbers(self, block: int, numbers: list[int]) -> None:
+        """Puts int64 numbers at the beginning of a block's result."""
+        struct.pack_into(f"{len(numbers)}q", self._map, self._result_start(block), *numbers)
+
+    def read_numbers(self, block: int, count: int) -> tuple[int, ...]:
+        return struct.unpack_from(f"{count}q", self._map, self._result_start(block))
+
+    def _result_start(self, block: int) -> int:
+        return self._data_start + (self._slots * self.blocks + block % self.blocks) * self.block_bytes
 
     # -- logs -------------------------------------------------------------------------------------------------
     def log(self, number: int, first: int, second: int) -> None:

@@ -33,6 +33,7 @@ class Bundle:
     keys: tuple[Key, ...]
     sizes: list[int]
     spans: list[Span]
+    memos: list[dict[int, tuple[Tensor, ...]]]      # of each span, see Piece
 
 
 @dataclass(slots=True)
@@ -44,11 +45,9 @@ class PlannedSum:
     kind = Kind.SUM
 
     def pieces(self) -> list[Piece]:
-        pieces = []
-        for span in self.bundle.spans:
-            parts = within(self.arrays, self.bundle.sizes, span)
-            pieces.append(Piece(length=span.length, sources=parts, targets=[[part] for part in parts]))
-        return pieces
+        sizes = self.bundle.sizes
+        return [Piece(length=span.length, sources=within(self.arrays, sizes, span), in_place=True, memo=memo)
+                for span, memo in zip(self.bundle.spans, self.bundle.memos, strict=True)]
 
 
 class SumPlan:
@@ -97,8 +96,9 @@ class SumPlans:
             if any(work.start for work in task.work) or names != tuple(keys[first:first + len(names)]):
                 return
             sizes = [array.numel() for array in arrays[first:first + len(names)]]
+            spans = outline(sizes, length // arrays[0].itemsize)
             bundles.append(Bundle(task.name, task.form, task.label, task.num_bytes, first, first + len(names), names,
-                                  sizes, outline(sizes, length // arrays[0].itemsize)))
+                                  sizes, spans, [{} for _ in spans]))
         self._plans[tuple(keys)] = SumPlan(forms, bundles)
 
     def clear(self) -> None:
@@ -107,6 +107,8 @@ class SumPlans:
 
 def _arrays(values: Sequence[Any]) -> list[Tensor] | None:
     """One tensor a key; None: a key has several, or something else."""
+    if set(map(type, values)) == {Tensor}:
+        return list(values)
     found = []
     for value in values:
         if isinstance(value, list) and len(value) == 1:
