@@ -1,10 +1,12 @@
 """Exported nets in Node and in headless Chromium, one thread: mxdl's script against onnxruntime-web and tfjs-wasm.
 
-Claim: at least 2.0x onnxruntime-web and 1.4x tfjs-wasm on the convolutional nets.  Needs the extras [export,onnx],
+Claim: at least 2.0x onnxruntime-web and 1.4x tfjs-wasm on the convolutional nets, 1.0x onnxruntime-web on an LSTM and a
+BERT (those of inference_sequence.py).  Needs the extras [export,onnx],
 Node or Chromium, and the peers, each left out with a message where it is not installed:
     npm install --prefix FOLDER onnxruntime-web @tensorflow/tfjs-core @tensorflow/tfjs-backend-wasm
     python benchmarks/inference_web.py --peers FOLDER [--engine node chromium] [--case ...] [--runs 15]
-tfjs runs the steps of inference_web_plan.py: fused convolutions with batch norms folded, as its converter makes them.
+tfjs runs the steps of inference_web_plan.py: fused convolutions with batch norms folded, as its converter makes them;
+it has none for the LSTM and the BERT.
 """
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from browser import CHROMIUM
 from harness import summary, table
+from inference_sequence import VOCABULARY, gluon_net, inputs
 from inference_web_engines import RUNTIME, Chromium, Node
 from inference_web_plan import plan_of
 
@@ -25,8 +28,10 @@ import mxdl as mx
 from mxdl.codegen.export import load_files
 from mxdl.codegen.formats import export_files
 from mxdl.gluon.model_zoo import vision
+from mxdl.types import TensorType
 
-CASES = ("resnet18_v1", "mobilenetv2_1.0", "resnet50_v1")
+CASES = ("resnet18_v1", "mobilenetv2_1.0", "resnet50_v1", "lstm", "bert")
+SEQUENCES = {"lstm": [VOCABULARY], "bert": [VOCABULARY, 2, 1]}      # how many numbers each integer input may hold
 PEERS = ("mxdl-relaxed", "mxdl-simd", "onnxruntime-web", "tfjs-wasm")
 INSTALLED = {"onnxruntime-web": "onnxruntime-web", "tfjs-wasm": "@tensorflow/tfjs-backend-wasm"}
 ENGINES = {"node": (Node, shutil.which("node")), "chromium": (Chromium, CHROMIUM)}
@@ -35,20 +40,28 @@ ENGINES = {"node": (Node, shutil.which("node")), "chromium": (Chromium, CHROMIUM
 def write(case: str, folder: Path) -> Path:
     """Exports the net for every peer; returns the path without a suffix."""
     import onnx
-    net = vision.get_model(case)
-    net.initialize(mx.init.Xavier())
+    net, arrays = (gluon_net(case), inputs(case)) if case in SEQUENCES else (
+        vision.get_model(case), [np.zeros((1, 3, 224, 224), "float32")])
+    arrays = [array if array.dtype == "float32" else array.astype("int32") for array in arrays]
+    net.initialize(mx.init.Normal(0.05) if case in SEQUENCES else mx.init.Xavier())
     net.hybridize()
-    shape = (1, 3, 224, 224)
-    net(mx.nd.zeros(shape))
+    net(*[mx.nd.array(array, dtype=str(array.dtype)) for array in arrays])
     prefix, stem = str(folder / "files"), folder / "model"
     net.export(prefix)
     graph, parameters = load_files(prefix)
+    names = [node.name for node in graph.inputs if node.name not in parameters]
+    types = {name: TensorType(a.shape, str(a.dtype)) for name, a in zip(names, arrays, strict=True)}
     for to in ("js", "onnx"):
-        export_files(graph, parameters, {"data": shape}, to, stem.with_suffix(f".{to}"), "model")
-    steps, weights = plan_of(onnx.load(str(stem.with_suffix(".onnx")))).files()
-    (folder / "model.plan.json").write_text(steps)
-    (folder / "model.plan.bin").write_bytes(weights)
-    stem.with_suffix(".json").write_text(json.dumps({"data": shape}))
+        export_files(graph, parameters, types, to, stem.with_suffix(f".{to}"), "model")
+    if case not in SEQUENCES:
+        steps, weights = plan_of(onnx.load(str(stem.with_suffix(".onnx")))).files()
+        (folder / "model.plan.json").write_text(steps)
+        (folder / "model.plan.bin").write_bytes(weights)
+    below = SEQUENCES.get(case, [0])
+    stem.with_suffix(".json").write_text(json.dumps(
+        {name: {"shape": types[name].shape, "dtype": types[name].dtype, "below": numbers,
+                "from": int(array[0]) if numbers == 1 else 0}
+         for name, array, numbers in zip(names, arrays, below, strict=True)}))
     return stem
 
 
@@ -108,8 +121,9 @@ def main() -> None:
     for case in args.case:
         with tempfile.TemporaryDirectory() as scratch:
             stem = write(case, Path(scratch))
+            able = [peer for peer in peers if case not in SEQUENCES or peer != "tfjs-wasm"]
             for engine in engines:
-                found = results[f"{case}, {engine}"] = measure(case, engine, peers, args.peers, args.runs, stem)
+                found = results[f"{case}, {engine}"] = measure(case, engine, able, args.peers, args.runs, stem)
                 report(case, engine, found)
     if args.json:
         print(json.dumps(results))

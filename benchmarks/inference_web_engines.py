@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 SCRIPTS = {"mxdl": ["/model.js"], "onnxruntime-web": ["/peers/onnxruntime-web/dist/ort.wasm.min.js"],
            "tfjs-wasm": ["/peers/@tensorflow/tfjs-core/dist/tf-core.min.js",
                          "/peers/@tensorflow/tfjs-backend-wasm/dist/tf-backend-wasm.min.js"]}
-REPEATS = 8   # calls between two readings of a page's CPU time, which is counted in steps of 10 ms
+REPEATS = 8   # least calls between two readings of a page's CPU time, which is counted in steps of 10 ms
+READING_MS = 300    # that so many calls take at least
 #: what the engine of a peer weighs beside the model, in node_modules
 RUNTIME = {"onnxruntime-web": ["onnxruntime-web/dist/ort.wasm.min.js",
                                "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm"],
@@ -71,6 +72,12 @@ class Chromium:
         self.info = self._browser.run(PAGE % (json.dumps(peer), json.dumps(stem.name)))
         self.info["engine"] = "Chromium " + self._browser.run("navigator.userAgent.match(/Chrome.([0-9]+)/)[1]")
         self.times: list[dict] = []
+        self._repeats = max(REPEATS, int(READING_MS / max(self._wall_ms(REPEATS) / REPEATS, 0.01)))
+
+    def _wall_ms(self, calls: int) -> float:
+        return self._browser.run(f"(async () => {{ const t = performance.now(); "
+                                 f"for (let i = 0; i < {calls}; ++i) await made.call(); "
+                                 f"return performance.now() - t; }})()")
 
     def _cpu(self) -> float:
         metrics = self._browser.call("Performance.getMetrics")["metrics"]
@@ -78,10 +85,8 @@ class Chromium:
 
     def call(self) -> None:
         before = self._cpu()
-        wall = self._browser.run(f"(async () => {{ const t = performance.now(); "
-                                 f"for (let i = 0; i < {REPEATS}; ++i) await made.call(); "
-                                 f"return performance.now() - t; }})()")
-        self.times.append({"wall_s": wall / 1e3 / REPEATS, "cpu_s": (self._cpu() - before) / REPEATS})
+        wall = self._wall_ms(self._repeats)
+        self.times.append({"wall_s": wall / 1e3 / self._repeats, "cpu_s": (self._cpu() - before) / self._repeats})
 
     def close(self) -> None:
         self._browser.__exit__()

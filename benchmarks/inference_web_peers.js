@@ -3,10 +3,16 @@
 "use strict";
 (function (root) {
     const wave = size => new Float32Array(size).map((_, i) => Math.sin(i));
+    const count = shape => shape.reduce((a, b) => a * b, 1);
+
+    /* What an input holds: a wave, or for integers (int32) numbers `from` on, `below` of them. */
+    const filled = input => input.dtype === "float32" ? wave(count(input.shape))
+        : new Int32Array(count(input.shape)).map((_, i) => input.from + 7 * i % input.below);
+    const described = async (model, io) => Object.entries(JSON.parse(new TextDecoder().decode(await io.bytes(model + ".json"))));
 
     async function ours(kind, model, io) {
         const api = io.library("mxdl"), net = await api.create({kind}), inputs = {};
-        for (const t of api.inputs) inputs[t.name] = wave(t.size);
+        for (const [name, input] of await described(model, io)) inputs[name] = filled(input);
         return {call: () => net.run(inputs)[api.outputs[0].name], bytes: (await io.bytes(model + ".js")).length};
     }
 
@@ -14,9 +20,9 @@
         const ort = io.library("onnxruntime-web"), file = await io.bytes(model + ".onnx");
         ort.env.wasm.numThreads = 1;
         const session = await ort.InferenceSession.create(file, {executionProviders: ["wasm"]});
-        const shapes = JSON.parse(new TextDecoder().decode(await io.bytes(model + ".json"))), inputs = {};
-        for (const [name, shape] of Object.entries(shapes))
-            inputs[name] = new ort.Tensor("float32", wave(shape.reduce((a, b) => a * b, 1)), shape);
+        const inputs = {};
+        for (const [name, input] of await described(model, io))
+            inputs[name] = new ort.Tensor(input.dtype, filled(input), input.shape);
         return {call: async () => (await session.run(inputs))[session.outputNames[0]].data, bytes: file.length};
     }
 
@@ -30,8 +36,8 @@
         const numbers = new Float32Array(file.buffer.slice(file.byteOffset, file.byteOffset + file.length));
         const kept = p => tf.tensor(numbers.subarray(p.at, p.at + p.shape.reduce((a, b) => a * b, 1)), p.shape);
         for (const s of steps) for (const key of ["w", "b"]) if (s[key]) s[key] = kept(s[key]);
-        const [name, shape] = Object.entries(JSON.parse(new TextDecoder().decode(await io.bytes(model + ".json"))))[0];
-        const picture = tf.tidy(() => tf.transpose(tf.tensor(wave(shape.reduce((a, b) => a * b, 1)), shape), [0, 2, 3, 1]));
+        const [[name, input]] = await described(model, io);
+        const picture = tf.tidy(() => tf.transpose(tf.tensor(filled(input), input.shape), [0, 2, 3, 1]));
         const pad = p => [[0, 0], [p[0], p[2]], [p[1], p[3]], [0, 0]];
         const ops = {
             Conv: (s, x) => (s.depthwise ? tf.fused.depthwiseConv2d : tf.fused.conv2d)({

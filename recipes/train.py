@@ -207,7 +207,8 @@ def train(task: Task, resolved: Resolved, run: Run, progress: Progress, resume: 
     if resolved.recipe.export and loop.metrics is not None:
         name = c_name(Path(resolved.name))
         for path in to_all(resolved.recipe.export, task, loop.engine.net, loop.engine.devices, run.folder, name):
-            progress.say(f"exported {path}")
+            hint = "; open it in a browser" if path.suffix == ".html" else ""
+            progress.say(f"exported {path} ({path.stat().st_size / 1e6:.1f} MB){hint}")
     if resolved.recipe.log.plot and loop.metrics is not None:
         try:
             plot(loop.metrics.records, resolved.name, run.path("metrics.png"))

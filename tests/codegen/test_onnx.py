@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import mxdl as mx
+from mxdl.codegen.export import load_files
 from mxdl.codegen.onnx import export_onnx, onnx_model
 from mxdl.codegen.onnx.call import RULES
 from mxdl.codegen.selftest import expected_outputs, formula_input
@@ -12,6 +13,7 @@ from mxdl.gluon.model_zoo import vision
 from mxdl.graph import Graph, Value, apply, variable
 from mxdl.passes.infer_types import infer_types
 from mxdl.types import TensorType
+from tests.codegen.block_nets import BERT
 from tests.codegen.nets import small_net
 from tests.ops.calls import sample_cases
 from tests.parity.kernels import forward
@@ -111,6 +113,19 @@ def test_a_layer_of_bert():
     graph, inputs = attention_block().graph(), {"tokens": TensorType((7, 2), "int32")}
     parameters = random_parameters(graph, inputs, table=TensorType((20, 12)))
     assert compare(graph, parameters, inputs) < 2e-5
+
+
+def test_a_whole_bert_whose_positions_come_from_a_shape(tmp_path):
+    net = BERT(layers=1)
+    net.initialize()
+    net.hybridize()
+    arrays = [np.arange(32, dtype="int32").reshape(2, 16) % 30, np.ones((2, 16), "int32"), np.array([16, 9], "int32")]
+    net(*[mx.nd.array(array, dtype="int32") for array in arrays])
+    net.export(str(tmp_path / "net"))
+    graph, parameters = load_files(str(tmp_path / "net"))
+    names = [node.name for node in graph.inputs if node.name not in parameters]
+    kinds = {name: TensorType(array.shape, "int32") for name, array in zip(names, arrays, strict=True)}
+    assert compare(graph, parameters, kinds) < 2e-5
 
 
 def test_every_operator_with_a_rule_agrees_on_its_samples():

@@ -140,7 +140,7 @@ def test_the_page_runs_from_a_file_in_a_browser(folder):
         assert browser.run(said) == "252 numbers are wanted; got 3, some of which are no numbers"
         browser.run(f"by('values').value = {json.dumps(' '.join(map(str, data.reshape(-1).tolist())))}; "
                     f"by('compute').click()")
-        assert "ms (relaxed code" in browser.run(said) and not browser.errors()
+        assert "ms (relaxed SIMD" in browser.run(said) and not browser.errors()
         found = browser.run("[...document.querySelectorAll('#result tr')].map(r => Number(r.cells[1].textContent))")
         np.testing.assert_allclose(np.reshape(found, (2, 4)), answer, rtol=2e-5, atol=1e-6)
         browser.open(folder / "deflated.html")

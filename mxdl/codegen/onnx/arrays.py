@@ -1,6 +1,8 @@
 """Moving, joining, multiplying and reducing arrays."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .call import OnnxCall, rule
@@ -99,6 +101,17 @@ def take(call: OnnxCall) -> str:
         raise call.refuse("mode='wrap'")
     axis = call.axis(call.attrs["axis"])
     return call.add("Gather", call.names[0], call.index(call.names[1], call.inputs[0].shape[axis]), axis=axis)
+
+
+@rule("repeat")
+def repeat(call: OnnxCall) -> str:
+    shape, given = call.inputs[0].shape, call.attrs["axis"]
+    if given is None:
+        shape, given = (math.prod(shape),), 0
+    axis = given % len(shape)
+    x = call.reshape(call.names[0], (*shape[:axis + 1], 1, *shape[axis + 1:]))
+    reps = (*(1,) * (axis + 1), call.attrs["repeats"], *(1,) * (len(shape) - axis - 1))
+    return call.reshape(call.add("Tile", x, call.ints(*reps)), call.outputs[0].shape)
 
 
 @rule("tile")

@@ -99,7 +99,8 @@ def _convert(graph: Graph, types: Types, builder: Builder, names: dict[Value, st
 
 def _needed(node: Node, names: Mapping[Value, str], constants: Mapping[Value, torch.Tensor]) -> bool:
     """Whether the node is computed when the model runs: what is constant and read has a name already."""
-    return any(v in names and v not in constants for v in node.inputs)
+    return any(v in names and v not in constants and i not in node.op.traits.shape_only
+               for i, v in enumerate(node.inputs))
 
 
 def _by_rule(node: Node, values: Sequence[Value], types: Types, builder: Builder, names: Mapping[Value, str],
