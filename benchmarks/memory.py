@@ -4,8 +4,8 @@ Claim: at every budget mxdl is at least as quick as each peer that reaches it, a
 Peers: torch, torch.utils.checkpoint in sqrt(n) segments, torch.compile with activation_memory_budget, MXNet 1.9.1 with
 and without MXNET_BACKWARD_DO_MIRROR.  A budget is a fraction of what mxdl's step takes when nothing is recomputed.
 MB grown: what VmHWM goes over what is resident between steps, weights and gradients; every process maps blocks of 128
-KiB and more, and gives them back when they are freed.  That costs time: MXNet, which pools its blocks, does not pay it,
-and neither does "mxdl:keep", the step without budget as mxdl comes.
+KiB and more (torch's in huge pages) and gives them back when they are freed.  That costs time: MXNet, which pools its
+blocks, does not pay it, and neither does "mxdl:keep", the step without budget as mxdl comes.
 MB planned: the same by `memory_plan`.   MB tracked: bytes of tensors that the step made, at most.
     python benchmarks/memory.py [--case mlp ...] [--peer mxdl torch ...] [--runs 5] [--json]
 """
@@ -27,7 +27,7 @@ PEERS = ["mxdl", "mxdl:keep", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:s
          "torch:checkpoint", *COMPILE, "mxnet", "mxnet:mirror"]
 CASES = ["resnet50", "resnet200", "densenet121", "unet", "lstm", "transformer", "mlp"]
 MAPPED = {"MXDL_MALLOC": "system", "MALLOC_MMAP_THRESHOLD_": str(1 << 17), "MALLOC_TRIM_THRESHOLD_": str(1 << 17),
-          "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+          "THP_MEM_ALLOC_ENABLE": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 FIRST_S = 400            # a peer whose first step takes longer is left out
 REACHED = 1.05           # what counts as within a budget: the process grows by a little more than its arrays
 MAX_RECOMPUTE = 3        # extra forward passes, where one does not reach the budget

@@ -6,12 +6,12 @@ batch 128, one thread: 1,590 page faults and 16.8 ms of CPU time a step by defau
 Never mapping at all would save larger blocks too (2.2 s instead of 3.4 s a step of a convolution net with 34 MB
 activations), but the heap's fragments then raise the peak by two thirds; so blocks above 32 MiB are still mapped.
 
-Kept blocks of 2 MiB and more also lie in huge pages, where Linux gives them to who asks: on 25 MB arrays batch norm is
+Blocks of 2 MiB and more also lie in huge pages, where Linux gives them to who asks: on 25 MB arrays batch norm is
 1.4 times as fast forward and 1.25 times backward, sums and relu 1.1 times, matrix products the same (CPU time).
 
 Under "return" every block above 1 MiB is mapped and unmapped: the heap has no holes.  A ResNet [3, 8, 12, 3] of batch 8
 under mirroring has 0.82 GB of arrays and interpreter: the process peaks at 0.95 GB so, at 1.7 GB when kept (and at 2.2
-GB as glibc comes); the step takes 6.5 s of CPU time instead of 4.7 (5.8 with torch's THP_MEM_ALLOC_ENABLE=1).
+GB as glibc comes); the step takes 5.8 s of CPU time instead of 4.7 (6.5 without huge pages).
 """
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ def configure() -> bool:
     mode = malloc_mode()
     if mode == "system" or platform.libc_ver()[0] != "glibc":
         return False
-    if mode == "keep":
-        ask_for_huge_pages()
+    ask_for_huge_pages()
     libc = ctypes.CDLL(None)
     map_from, trim_from = THRESHOLDS[mode]
     return bool(libc.mallopt(M_MMAP_THRESHOLD, map_from) and libc.mallopt(M_TRIM_THRESHOLD, trim_from))

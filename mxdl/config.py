@@ -27,7 +27,7 @@ def malloc_mode() -> str:
 
 def ask_for_huge_pages() -> None:
     """THP_MEM_ALLOC_ENABLE: torch reads it at its first array: 1 asks Linux for pages of 2 MiB for arrays of that size
-    and more, 0 does not.  Default: 1 under MXDL_MALLOC=keep, else as torch has it, which is 0
+    and more, 0 does not.  Default: 1, but under MXDL_MALLOC=system as torch has it, which is 0
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 

@@ -85,7 +85,7 @@ print(sum(int(line.split()[1]) for line in open("/proc/self/smaps_rollup") if li
 @pytest.mark.skipif(not HUGE_PAGES.exists() or "[madvise]" not in HUGE_PAGES.read_text() or
                     not mx.allocator.configure(), reason="huge pages are not there for the asking")
 @pytest.mark.parametrize(("settings", "given"), [({}, True), ({"THP_MEM_ALLOC_ENABLE": "0"}, False),
-                                                 ({"MXDL_MALLOC": "system"}, False)])
+                                                 ({"MXDL_MALLOC": "return"}, True), ({"MXDL_MALLOC": "system"}, False)])
 def test_large_arrays_lie_in_huge_pages(settings, given):
     env = {name: value for name, value in os.environ.items() if name not in ("THP_MEM_ALLOC_ENABLE", "MXDL_MALLOC")}
     kilobytes = int(subprocess.check_output([sys.executable, "-c", HUGE], text=True, env={**env, **settings}))
