@@ -14,13 +14,14 @@ from ..errors import OperatorError
 from ..files import atomic_write
 from ..graph import Graph
 from ..graph.serialize import to_json
+from ..passes.unroll import unroll
 from ..types import TensorType
 from ..version import __version__
 from .emit import c_text
 from .frame import CFile, Options
 from .layers import Choose, cost_model, direct
 from .packed import filled, require_packable
-from .plan import export_plan
+from .plan import export_plan, type_of
 from .precision import loss, outputs_of
 from .selftest import expected_outputs, first_values, formula_input
 from .shares import require_threads
@@ -79,12 +80,14 @@ def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
     if strangers:
         raise OperatorError(f"export to C: no such input; got {', '.join(strangers)}; "
                             f"the graph's inputs are {', '.join(sorted(variables - set(parameters)))}")
+    source = hashlib.sha256(to_json(graph).encode()).hexdigest()[:16]
+    names = output_names(graph)
+    graph = unroll(graph, {**{key: type_of(tensor) for key, tensor in parameters.items()}, **types})
     if options.packed:
         require_packable(options.weights, options.precision)
     require_threads(options.threads)
     choose, schedule = _schedule(graph, parameters, types, options, tell)
     plan = export_plan(graph, parameters, types, choose, options.precision, options.threads)
-    source = hashlib.sha256(to_json(graph).encode()).hexdigest()[:16]
     facts = {"graph": source, **schedule, **options.provenance}
     expected = expected_outputs(graph, parameters, types)
     if plan.reduced:
@@ -94,7 +97,7 @@ def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mappi
                                                                        for v, one in plan.reduced.items()}})
         expected = [first_values(result) for result in rounded]
         facts |= {"precision": options.precision, "loss": f"{loss(exact, rounded):.1e}"}
-    made = c_text(plan, output_names(graph), __version__, options._replace(provenance=facts), expected)
+    made = c_text(plan, names, __version__, options._replace(provenance=facts), expected)
     return filled(made) if options.packed else made
 
 

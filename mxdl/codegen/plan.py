@@ -56,7 +56,7 @@ def export_plan(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Ma
     """choose: how each 3x3 convolution is computed, see layers.py.   precision: of stored
     parameters, see `precision`.   threads: that compute a call, see shares.py.
     Raises NotBuiltError listing every node that has no C kernel, before anything is written."""
-    known = dict(inputs) | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
+    known = dict(inputs) | {n.name: type_of(parameters[n.name]) for n in graph.inputs if n.name in parameters}
     predict = specialize(fill_created(graph, infer_types(graph, known)), training=False).graph
     graph = Graph(predict.outputs[:len(graph.outputs)])   # updates of running statistics are no part of inference
     graph = merge(spread_affine(fold_affine(simplify(graph)), known))
@@ -102,7 +102,7 @@ def _packed(placed: Layout) -> tuple[dict[Pack, int], int]:
     return offsets, total
 
 
-def _type(tensor: torch.Tensor) -> TensorType:
+def type_of(tensor: torch.Tensor) -> TensorType:
     return TensorType(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
 

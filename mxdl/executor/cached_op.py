@@ -20,6 +20,7 @@ from ..passes.infer_types import has_open_shape
 from ..passes.layout import channels_last_parameters
 from ..passes.pipeline import Plan, inference_plan, training_plan
 from ..passes.place import creates, placed
+from ..passes.unroll import has_control_flow
 from ..random import reserve
 from ..types import DTYPE_NAMES, TensorType
 from .cuda_graph import CapturedProgram
@@ -135,7 +136,8 @@ class CachedOp:
         self._runners: dict[tuple, Runner] = {}
         self._creates = any(creates(node) for node in graph.nodes)
         self._replays = bool(self.flags["static_alloc"] and self.flags["static_shape"])
-        self._needs_types = self._goal.needs_types or any(has_open_shape(node) for node in graph.nodes)
+        self._needs_types = self._goal.needs_types or has_control_flow(graph) or any(
+            has_open_shape(node) for node in graph.nodes)
 
     def __call__(self, *arrays: NDArray) -> list[NDArray]:
         if len(arrays) != len(self.graph.inputs):

@@ -22,6 +22,7 @@ from .schedule import schedule
 from .simplify import simplify
 from .specialize import specialize
 from .stand_in import stand_ins
+from .unroll import unroll
 
 #: passes over the forward graph, once it is known whether it trains
 FORWARD_PASSES: tuple[Callable[[Graph], Graph], ...] = (simplify, merge)
@@ -69,6 +70,8 @@ def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror: obj
 
 def _prepare(graph: Graph, training: bool, known: Mapping[str, TensorType] | None,
              passes: Sequence[Callable[[Graph], Graph]] = FORWARD_PASSES):
+    if known is not None:
+        graph = unroll(graph, known)
     if known is not None and any(has_open_shape(node) for node in graph.nodes):
         graph = fill_created(graph, infer_types(graph, known))
     graph, updated, num_seeds = specialize(graph, training)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import mxdl as mx
-from mxdl.codegen import export_c
 from mxdl.errors import MXNetError, NotBuiltError, OperatorError
 from mxdl.gluon import HybridBlock, nn
+from tests.codegen.compiled import assert_same, compiled
 
 needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler on this machine")
 
@@ -102,11 +102,14 @@ FOREACH = {
     "arg_nodes": [0, 1], "node_row_ptr": [0, 1, 2, 4], "heads": [[2, 0, 0]], "attrs": {"mxnet_version": ["int", 10901]}}
 
 
-def test_a_loop_in_a_file_of_mxnet_is_refused_before_anything_is_written(tmp_path):
+@needs_compiler
+def test_a_loop_in_a_file_of_mxnet_is_unrolled(tmp_path):
     graph = mx.sym.load_json(json.dumps(FOREACH)).graph()
-    with pytest.raises(NotBuiltError, match="_foreach.*at node 'loop'; write it with nd.contrib"):
-        export_c(graph, {}, {"data": (3, 2), "state": (2,)}, tmp_path / "no.c")
-    assert not (tmp_path / "no.c").exists()
+    given = {"data": np.arange(6, dtype=np.float32).reshape(3, 2), "state": np.ones(2, np.float32)}
+    stdout, = compiled(graph, {}, given, tmp_path)
+    assert_same(stdout, [given["data"].cumsum(0) + 1])
+    bound = mx.sym.load_json(json.dumps(FOREACH)).bind(mx.cpu(), {k: mx.nd.array(v) for k, v in given.items()})
+    np.testing.assert_array_equal(bound.forward()[0].asnumpy(), given["data"].cumsum(0) + 1)
 
 
 def test_deferred_shapes_wrong_inputs_and_nothing_written(tmp_path):

@@ -16,6 +16,7 @@ from ...passes.merge import merge
 from ...passes.pipeline import fill_created
 from ...passes.simplify import simplify
 from ...passes.specialize import specialize
+from ...passes.unroll import unroll
 from ...types import TensorType
 from ...version import __version__
 from ..plan import constants_of
@@ -47,6 +48,7 @@ def onnx_model(graph: Graph, parameters: Mapping[str, torch.Tensor],
         raise MXNetError("export to onnx: the package onnx is not installed; do pip install 'mxdl[onnx]'") from None
     given = {key: kind if isinstance(kind, TensorType) else TensorType(tuple(kind)) for key, kind in inputs.items()}
     known = given | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
+    graph = unroll(graph, known | {key: _type(tensor) for key, tensor in parameters.items()})
     predict = specialize(fill_created(graph, infer_types(graph, known)), training=False).graph
     graph = merge(simplify(Graph(predict.outputs[:len(graph.outputs)])))
     types = infer_types(graph, known)
