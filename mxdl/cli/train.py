@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from mxdl.cli.main import Usage
     from mxdl.recipes import catalog
     from mxdl.recipes.resolve import resolve
     from mxdl.recipes.run import Run, default_folder
@@ -50,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
     resolved = resolve(path, name, args.overrides, args.config)
     if args.launch and "dist" not in resolved.recipe.train.kvstore:
         resolved = resolve(path, name, [*args.overrides, "train.kvstore=dist_sync"], args.config)
+    if args.elastic and not (args.launch and "sync" in resolved.recipe.train.kvstore.replace("async", "")):
+        raise Usage(f"--elastic is for several workers that go in step; got --launch {args.launch} and train.kvstore="
+                    f"{resolved.recipe.train.kvstore}; give --launch N, and leave train.kvstore out")
     if args.dry_run:
         return _dry_run(args, resolved)
     if args.resume and args.out and Run.is_one(args.out):

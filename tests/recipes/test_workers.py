@@ -70,6 +70,13 @@ def test_a_task_that_carries_states_is_refused():
         Workers(Store("dist_sync", 0, 2, is_elastic=True)).check(Task(recipe))
 
 
+@pytest.mark.parametrize("words", [[], ["--launch", "2", "train.kvstore=dist_async"]])
+def test_elastic_without_workers_that_go_in_step_is_refused(words, tmp_path, capsys):
+    assert main(["train", "vision/lenet_digits", "--elastic", "--out", str(tmp_path / "run"), *words]) == 2
+    assert "--elastic is for several workers that go in step; got --launch" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def figures(folder: Path) -> list[dict[str, float]]:
     with open(folder / "metrics.csv", newline="") as stream:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
