@@ -195,7 +195,7 @@ def _products(layer: Layer, instance: Callable[[str, str], str]) -> tuple[str, s
 
 
 def winograd_tiles(total: int, tile_bytes: int, room_bytes: int) -> int:
-    """How many tiles are transformed at a time: as there is room, evenly, in whole register tiles of seven."""
+    """How many tiles are transformed at a time: as there is room, evenly, in multiples of seven."""
     runs = math.ceil(total / max(room_bytes // tile_bytes, 14))
     each = math.ceil(total / runs)
     return each if runs == 1 else math.ceil(each / 7) * 7
