@@ -5,7 +5,7 @@ Peers: torch, torch.utils.checkpoint in sqrt(n) segments, torch.compile with act
 and without MXNET_BACKWARD_DO_MIRROR.  A budget is a fraction of what mxdl's step takes when nothing is recomputed.
 MB grown: what VmHWM goes over what is resident between steps, weights and gradients; every process maps blocks of 128
 KiB and more (torch's in huge pages) and gives them back when they are freed.  That costs time: MXNet, which pools its
-blocks, does not pay it, and neither does "mxdl:keep", the step without budget as mxdl comes.
+blocks, does not pay it, and neither do peers with ":keep", whose allocators are as they come.
 MB planned: the same by `memory_plan`.   MB tracked: bytes of tensors that the step made, at most.
     python benchmarks/memory.py [--case mlp ...] [--peer mxdl torch ...] [--runs 5] [--json]
 """
@@ -23,8 +23,10 @@ import harness
 
 BUDGETS = (0.75, 0.5, 0.25, 0.1)
 COMPILE = [f"torch:compile:{budget}" for budget in BUDGETS[:3]]
-PEERS = ["mxdl", "mxdl:keep", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:sqrt", "mxdl:min", "torch",
-         "torch:checkpoint", *COMPILE, "mxnet", "mxnet:mirror"]
+KEEPING = ["mxdl:keep", *(f"mxdl:{budget}:keep" for budget in BUDGETS[:3]), "torch:keep", "torch:checkpoint:keep",
+           *(f"{peer}:keep" for peer in COMPILE[1:])]
+PEERS = ["mxdl", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:sqrt", "mxdl:min", "torch", "torch:checkpoint",
+         *COMPILE, "mxnet", "mxnet:mirror", *KEEPING]
 CASES = ["resnet50", "resnet200", "densenet121", "unet", "lstm", "transformer", "mlp"]
 MAPPED = {"MXDL_MALLOC": "system", "MALLOC_MMAP_THRESHOLD_": str(1 << 17), "MALLOC_TRIM_THRESHOLD_": str(1 << 17),
           "THP_MEM_ALLOC_ENABLE": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
@@ -61,10 +63,10 @@ def gluon_step(name, case, how):
 
 
 def mirroring(net, shape, how):
-    """(arguments of hybridize, planned bytes of growth).   how: "", "keep", "sqrt", "min" or a part of the growth."""
+    """(arguments of hybridize, planned bytes of growth).   how: "", "sqrt", "min" or a part of the growth."""
     plan = net.memory_plan(shape)
     between = plan.after.timeline.fixed + plan.after.timeline.grads   # what is resident between steps
-    if how in ("", "keep"):
+    if not how:
         return {}, plan.peak - between
     budget = how if how in ("sqrt", "min") else int(between + float(how) * (plan.peak - between) - scratch(net))
     mirror = {"mirror": budget, "max_recompute": MAX_RECOMPUTE}
@@ -85,17 +87,21 @@ def torch_step(case, how):
     x = torch.rand(memory_nets.SHAPES[case])
     if x.dim() == 4:
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    parameters = sum(p.numel() for p in net.parameters())
+    resident = status("VmRSS") - 4 * parameters     # which are there already
 
     def step():
         net.zero_grad(set_to_none=True)
         forward(x).sum().backward()
     step()
-    return step, sum(p.numel() for p in net.parameters()), None, None
+    return step, parameters, resident, None
 
 
 def prepare(peer, case):
     """In a process of its own: (a step, what tells of its size and memory)."""
-    name, _, how = peer.partition(":")
+    name, *hows = peer.split(":")
+    keeps = hows[-1:] == ["keep"]
+    how = ":".join(hows[:-1] if keeps else hows)
     signal.alarm(FIRST_S)
     started = time.process_time()
     step, parameters, resident, planned = torch_step(case, how) if name == "torch" else gluon_step(name, case, how)
@@ -105,7 +111,7 @@ def prepare(peer, case):
     def tell():
         gc.collect()
         # where what was freed is kept, growth counts from before the first step, less parameters and gradients
-        before = resident + 2 * 4 * parameters if name == "mxnet" or how == "keep" else status("VmRSS")
+        before = resident + 2 * 4 * parameters if name == "mxnet" or keeps else status("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")   # VmHWM starts anew
         step()
         # gradients of the last step are part of `before`, and those of the next replace them at the end
@@ -141,7 +147,7 @@ def main() -> None:
     results = {}
     for case in options.case:
         found = results[case] = harness.side_by_side(__file__, case, options.peer, options.runs,
-                                                     dict.fromkeys(options.peer, MAPPED) | {"mxdl:keep": {}})
+                                                     {p: {} if p.endswith("keep") else MAPPED for p in options.peer})
         counts = {r["parameters"] for r in found.values() if "error" not in r}
         if len(counts) > 1:
             raise RuntimeError(f"{case}: the peers' nets differ; got {counts} parameters; make them the same net")
