@@ -76,11 +76,20 @@ class ControlServer:
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
         return self.address, self.port
 
-    def close(self) -> None:
-        """Stops serving; members see their connections end."""
+    def close(self, patience: float = 0.0) -> None:
+        """Stops serving; members see their connections end.
+
+        patience: seconds for those who are alive to leave by themselves before.
+        """
         if self._background.is_running:
+            self._background.wait(self._until_all_left(patience), patience + 5)
             self._background.wait(self._shut(), 5)
             self._background.stop()
+
+    async def _until_all_left(self, patience: float) -> None:
+        until = time.monotonic() + patience
+        while (self.members.living("worker") or self.members.living("server")) and time.monotonic() < until:
+            await asyncio.sleep(0.01)
 
     def wait(self, patience: float) -> None:
         """Serves until all workers came and went, and for `patience` seconds nobody took the place of a dead one."""

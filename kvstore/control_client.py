@@ -37,6 +37,7 @@ log = logging.getLogger("mxdl.kvstore")
 
 RETRY_S = 0.2
 SLACK_S = 5.0       # the control server answers after the time it was given; the client waits so much longer
+LAST_LEAVES_S = 2.0  # a worker that has the control server goes last, if the others are not longer about it
 
 
 class Group(NamedTuple):
@@ -337,4 +338,4 @@ class Control:
                 log.warning("leaving the job: %s", error)
         self._background.stop()
         if self.server is not None:
-            self.server.close()
+            self.server.close(LAST_LEAVES_S)

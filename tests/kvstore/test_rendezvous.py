@@ -199,6 +199,22 @@ def test_worker_0_can_host_the_control_server():
     connect(Job(rank=0, num_workers=1, port=port)).close()
 
 
+def test_the_control_server_lasts_until_the_others_have_left(caplog):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    first = Control(Job(rank=0, num_workers=2, port=port, hosts_control=True))
+    second = Control(Job(rank=1, num_workers=2, port=port, hosts_control=False))
+    began = time.monotonic()
+    both(first.close, lambda: (time.sleep(0.5), second.close()))
+    assert not caplog.records and 0.5 <= time.monotonic() - began < 1.5
+    first = Control(Job(rank=0, num_workers=2, port=port, hosts_control=True))
+    second = Control(Job(rank=1, num_workers=2, port=port, hosts_control=False))
+    began = time.monotonic()
+    first.close()      # the other one takes its time
+    assert 1.5 < time.monotonic() - began < 4
+    second.close()
+
+
 def test_an_old_start_of_the_job_is_refused(job):
     join = job(2, generation=3)
     with pytest.raises(JoinRefusedError, match="started again since; got a process of start 2"):
