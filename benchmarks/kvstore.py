@@ -18,7 +18,7 @@ import sys
 from contextlib import nullcontext
 
 from harness import PARITY_VARIABLE, ROOT, reference_python, table
-from kvstore_hosts import Host, two_hosts
+from kvstore_hosts import Host, ask, end, two_hosts
 from kvstore_peers import CASES
 
 PEERS = ["mxdl", "torch", "mxnet"]
@@ -66,12 +66,7 @@ class Group:
     def run(self, counts: bool) -> None:
         """One round: every worker sums once.  counts: whether it is a timed one."""
         before = self._cpu_s()
-        for worker in self.workers:
-            worker.stdin.write("run\n")
-            worker.stdin.flush()
-        answers = [json.loads(worker.stdout.readline() or '{"dead": 1}') for worker in self.workers]
-        if any("dead" in answer for answer in answers):
-            raise RuntimeError("a worker ended; its error is above")
+        answers = ask(self.workers, "run")
         self.right &= all(answer["right"] for answer in answers)
         if counts:
             self.walls.append(max(answer["wall_s"] for answer in answers))
@@ -93,14 +88,7 @@ class Group:
                 "cpu_ms": 1e3 * self.cpu_s / len(walls), "right": self.right}
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.stdin.close()
-        for process in [*self.workers, *self.helpers]:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(self.workers, self.helpers)
 
 
 def compare(case: str, hosts: list[Host], peers: list[str], runs: int) -> dict:

@@ -1,6 +1,8 @@
-"""Pretended machines: network namespaces joined by two virtual interfaces, whose rate `tc` limits.  Needs root."""
+"""Pretended machines: network namespaces joined by two virtual interfaces, whose rate `tc` limits (needs root); and a
+peer's workers: asking them all, ending them all."""
 from __future__ import annotations
 
+import json
 import subprocess
 from contextlib import contextmanager
 
@@ -50,3 +52,26 @@ def two_hosts(rate: str = "1gbit"):
     finally:
         for host in hosts:
             subprocess.run(["ip", "netns", "del", host.namespace], capture_output=True)
+
+
+def ask(workers: list[subprocess.Popen], what: str) -> list[dict]:
+    """What each worker answers, all being asked at once.  Raises RuntimeError where one ended."""
+    for worker in workers:
+        worker.stdin.write(what + "\n")
+        worker.stdin.flush()
+    answers = [json.loads(worker.stdout.readline() or '{"dead": 1}') for worker in workers]
+    if any("dead" in answer for answer in answers):
+        raise RuntimeError("a worker ended; its error is above")
+    return answers
+
+
+def end(workers: list[subprocess.Popen], helpers: list[subprocess.Popen]) -> None:
+    """Lets the workers end, which read no more, and after them the helpers; kills whoever takes 20 s."""
+    for worker in workers:
+        worker.stdin.close()
+    for process in [*workers, *helpers]:
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

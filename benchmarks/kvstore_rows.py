@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+from kvstore_hosts import ask, end
+
 TABLE, WIDTH, ROWS, RATE = 1_000_000, 64, 4096, 0.5
 PEERS = ["mxdl", "mxnet"]
 WARMUP = 4
@@ -108,25 +110,13 @@ class Peer:
         self.right = True
 
     def run(self, what, counts):
-        for worker in self.workers:
-            worker.stdin.write(what + "\n")
-            worker.stdin.flush()
-        answers = [json.loads(worker.stdout.readline() or '{"dead": 1}') for worker in self.workers]
-        if any("dead" in answer for answer in answers):
-            raise RuntimeError("a worker ended; its error is above")
+        answers = ask(self.workers, what)
         self.right &= all(answer["right"] for answer in answers)
         if counts:
             self.walls[what].append(1e3 * max(answer["wall_s"] for answer in answers))
 
     def close(self):
-        for worker in self.workers:
-            worker.stdin.close()
-        for process in [*self.workers, *self.servers]:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(self.workers, self.servers)
 
 
 def main():
