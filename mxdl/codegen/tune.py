@@ -171,6 +171,8 @@ def measure(plan: Callable[[Choose], ExportPlan], ways: Sequence[Mapping[Site, S
 class _TimedNet:
     """A net, compiled so that it times its layers that have a choice."""
 
+    _model: ctypes.c_void_p | None = None       # as long as it is not compiled
+
     def __init__(self, plan: ExportPlan, folder: Path):
         sites = sites_of(plan)
         self._sites: list[Site] = []
@@ -206,7 +208,8 @@ class _TimedNet:
         return list(zip(self._sites, seen, strict=True))
 
     def __del__(self) -> None:
-        self._library.net_free(self._model)
+        if self._model:
+            self._library.net_free(self._model)
 
 
 #: stands before the exported text, which includes itself for each instruction set; a second tick ends a measurement
