@@ -1,10 +1,13 @@
 """Files that must never be lost: written to a temporary, forced to disk, then renamed over the old one."""
 import contextlib
 import errno
+import json
 import os
 import shutil
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from .errors import FileMissingError, suggest
 
@@ -27,6 +30,26 @@ def existing(path: str | os.PathLike, what: str) -> Path:
             near = suggest(found.name, (one.name for one in found.parent.iterdir()))
         raise FileMissingError(f"{what}: {reason}; got {str(found)!r}; check the path{near}")
     return found
+
+
+def kept_measurements(path: Path, right: Callable[[Any], bool]) -> dict[str, Any]:
+    """By name, what the file of a cache keeps; nothing where there is none.
+
+    right: whether an entry is as its writer made it.   A damaged file warns and counts as empty: its reader measures
+    again and replaces it.
+    """
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+        if isinstance(found, dict) and all(map(right, found.values())):
+            return found
+        reason = "its entries are not what is written there"
+    except ValueError as error:     # json's own errors and those of UTF-8 alike
+        reason = f"no JSON: {error}"
+    warnings.warn(f"{path}: a damaged file of measurements; {reason}; they are made again and the file is replaced",
+                  stacklevel=3)
+    return {}
 
 
 def _explain(error: OSError, target: Path) -> OSError:

@@ -1,9 +1,10 @@
 """What a failed write must not destroy."""
 import errno
+import warnings
 
 import pytest
 
-from mxdl.files import atomic_folder, atomic_link, atomic_write
+from mxdl.files import atomic_folder, atomic_link, atomic_write, kept_measurements
 
 
 def full_disk(*_):
@@ -57,3 +58,22 @@ def test_link_moves_in_one_step(tmp_path):
         (tmp_path / name).mkdir()
         atomic_link(tmp_path / "last", name)
     assert (tmp_path / "last").resolve() == tmp_path / "second"
+
+
+@pytest.mark.parametrize("content,reason", [
+    (b"", "no JSON"), (b'{"a": 1, "b"', "no JSON"), (b"\xff\xfe\x00", "no JSON"),
+    (b"[1, 2]", "its entries"), (b'{"a": 1, "b": "2"}', "its entries")])
+def test_a_damaged_file_of_measurements_counts_as_empty_with_a_warning(content, reason, tmp_path):
+    cache = tmp_path / "cache.json"
+    cache.write_bytes(content)
+    with pytest.warns(UserWarning, match=f"cache.json: a damaged file of measurements; {reason}.*made again"):
+        assert kept_measurements(cache, lambda entry: isinstance(entry, int)) == {}
+
+
+def test_measurements_that_are_whole_or_not_there_say_nothing(tmp_path):
+    cache = tmp_path / "cache.json"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert kept_measurements(cache, lambda entry: entry == 1) == {}
+        cache.write_text('{"a": 1}')
+        assert kept_measurements(cache, lambda entry: entry == 1) == {"a": 1}

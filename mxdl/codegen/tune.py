@@ -17,12 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from .. import config
-from ..files import atomic_write
+from ..files import atomic_write, kept_measurements
 from ..graph import Graph
 from ..ops.blocked import Convolve
 from ..types import TensorType
@@ -72,7 +72,7 @@ def search(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping
         return export_plan(graph, parameters, inputs, choose)
     sites, started = list(dict.fromkeys(sites_of(plan(cost_model)).values())), time.monotonic()
     cache = config.home_folder() / "tuned" / f"{_machine()}.json"
-    known = json.loads(cache.read_text()) if cache.exists() else {}
+    known = kept_measurements(cache, _is_kept)
     if any(site.name not in known for site in sites):
         known = _searched(plan, sites, started + seconds) | known
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +102,13 @@ def _searched(plan: Callable[[Choose], ExportPlan], sites: Sequence[Site], until
         times[site] |= found
     return {site.name: {"schedule": list(_least(times[site])),
                         "ms": {describe(s): round(ms, 4) for s, ms in times[site].items()}} for site in sites}
+
+
+def _is_kept(entry: Any) -> bool:
+    """Whether `_searched` may have written it."""
+    schedule = entry.get("schedule") if isinstance(entry, dict) else None
+    return (isinstance(schedule, list) and len(schedule) == len(Schedule._fields) and schedule[0] in SIDES
+            and isinstance(schedule[1], int) and schedule[1] >= 0)
 
 
 def _with_tiles(site: Site, schedule: Schedule, tiles: int) -> Schedule:

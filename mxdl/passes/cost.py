@@ -6,12 +6,12 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from .. import config
-from ..files import atomic_write
+from ..files import atomic_write, kept_measurements
 from ..graph import Node, Value
 from ..ops.traits import COSTLY
 from .infer_types import Types
@@ -79,13 +79,18 @@ def machine_rates() -> Rates:
         return USUAL
     path = config.home_folder() / "rates.json"
     key = f"{platform.node()} {platform.machine()} torch {torch.__version__} threads {torch.get_num_threads()}"
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = kept_measurements(path, _are_rates)
     if key not in known:
         known[key] = measured_rates()._asdict()
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, "w") as stream:
             json.dump(known, stream, indent=1)
     return Rates(**known[key])
+
+
+def _are_rates(entry: Any) -> bool:
+    return isinstance(entry, dict) and {*entry} == {*Rates._fields} and all(
+        isinstance(rate, float) and rate > 0 for rate in entry.values())
 
 
 def measured_rates() -> Rates:

@@ -69,6 +69,19 @@ def test_what_was_measured_best_is_taken_told_and_kept(best, kernel, home, monke
     assert exported(tune=60)[0] == text and len(measured) == 2
 
 
+@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: text.replace('"schedule"', '"scedule"'),
+                                    lambda text: text.replace("2,", "3,")], ids=["cut", "name", "number"])
+def test_a_damaged_file_of_what_was_found_is_measured_anew(damage, home, monkeypatch):
+    measured = pretended(monkeypatch, Schedule(2))
+    text = exported(tune=60)[0]
+    kept, = (home / "home" / "tuned").iterdir()
+    whole = kept.read_text()
+    kept.write_text(damage(whole))
+    with pytest.warns(UserWarning, match=f"{kept.name}: a damaged file of measurements"):
+        assert exported(tune=60)[0] == text
+    assert len(measured) == 4 and kept.read_text() == whole
+
+
 def test_fewer_tiles_at_a_time_are_tried_around_the_best_side(home, monkeypatch):
     measured = pretended(monkeypatch, Schedule(2, 18))
     text, _ = exported(tune=60)
