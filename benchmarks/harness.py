@@ -115,9 +115,13 @@ class Worker:
 
 
 def side_by_side(script: str, case: str, peers: list, runs: int, environments: dict | None = None,
-                 block: int = 0) -> dict:
+                 block: int = 0, apart: bool = False) -> dict:
     """{peer: {"ms", "spread_ms": [least, greatest], "cpu_ms", "first_call_s", ...}}; a peer that fails has "error".
-    block: also time blocks of so many calls, under "block": {"ms", "spread_ms", "cpu_ms"}; else nothing is added."""
+    block: also time blocks of so many calls, under "block": {"ms", "spread_ms", "cpu_ms"}; else nothing is added.
+    apart: one peer after the other, where the memory does not hold all of them."""
+    if apart and len(peers) > 1:
+        return {name: found for peer in peers
+                for name, found in side_by_side(script, case, [peer], runs, environments, block).items()}
     workers, results = {}, {}
     for peer in peers:
         try:
@@ -168,6 +172,8 @@ def arguments(about: str, cases: list, peers: list, default_cases: list | None =
     parser.add_argument("--peer", nargs="+", choices=peers, default=peers, metavar="PEER", help=", ".join(peers))
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each; the median counts (default 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--apart", action="store_true",
+                        help="one peer after the other instead of in turn, where the memory does not hold all of them")
     options = parser.parse_args()
     if reference_python() is None and any(peer.partition(":")[0] == "mxnet" for peer in options.peer):
         print(f"MXNet 1.9.1 IS LEFT OUT: run `make parity-env`, or set {PARITY_VARIABLE}", file=sys.stderr)

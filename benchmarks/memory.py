@@ -7,7 +7,7 @@ MB grown: what VmHWM goes over what is resident between steps, weights and gradi
 KiB and more (torch's in huge pages) and gives them back when they are freed.  That costs time: MXNet, which pools its
 blocks, does not pay it, and neither do peers with ":keep", whose allocators are as they come.
 MB planned: the same by `memory_plan`.   MB tracked: bytes of tensors that the step made, at most.
-    python benchmarks/memory.py [--case mlp ...] [--peer mxdl torch ...] [--runs 5] [--json]
+    python benchmarks/memory.py [--case mlp ...] [--peer mxdl torch ...] [--runs 5] [--apart] [--json]
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PEERS = ["mxdl", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:sqrt", "mxdl:m
 CASES = ["resnet50", "resnet200", "densenet121", "unet", "lstm", "transformer", "mlp"]
 MAPPED = {"MXDL_MALLOC": "system", "MALLOC_MMAP_THRESHOLD_": str(1 << 17), "MALLOC_TRIM_THRESHOLD_": str(1 << 17),
           "THP_MEM_ALLOC_ENABLE": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-FIRST_S = 400            # a peer whose first step takes longer is left out
+FIRST_S = 900            # a peer whose first step takes longer is left out
 REACHED = 1.05           # what counts as within a budget: the process grows by a little more than its arrays
 MAX_RECOMPUTE = 3        # extra forward passes, where one does not reach the budget
 
@@ -146,8 +146,9 @@ def main() -> None:
     options = harness.arguments(__doc__, CASES, PEERS)
     results = {}
     for case in options.case:
-        found = results[case] = harness.side_by_side(__file__, case, options.peer, options.runs,
-                                                     {p: {} if p.endswith("keep") else MAPPED for p in options.peer})
+        environments = {p: {} if p.endswith("keep") else MAPPED for p in options.peer}
+        found = results[case] = harness.side_by_side(__file__, case, options.peer, options.runs, environments,
+                                                     apart=options.apart)
         counts = {r["parameters"] for r in found.values() if "error" not in r}
         if len(counts) > 1:
             raise RuntimeError(f"{case}: the peers' nets differ; got {counts} parameters; make them the same net")

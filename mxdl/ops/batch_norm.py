@@ -4,6 +4,7 @@ Letters: N batch, C channels (the length of `axis`), X... the other axes.
 """
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -118,6 +119,53 @@ def _(inputs, attrs):
     return [kind for kind, need in zip((inputs[1], inputs[2], inputs[2]), attrs["needs"], strict=True) if need]
 
 
+@operator("_again_BatchNorm", traits=_SPATIAL, parity=None)
+def batch_norm_again(data, gamma, beta, mean, inverse_std, *, eps: float = 1e-3, fix_gamma: bool = True,
+                     axis: int = 1, relu: bool = False):
+    """What BatchNorm (with `relu`: BatchNormWithReLU) gave in training, to the bit, by the statistics that it gave.
+
+    data, out: float[N, C, X...];   gamma, beta, mean, inverse_std: float[C]
+    """
+    if fix_gamma:
+        gamma = torch.ones_like(gamma)
+    x = _channels_second(data, axis)
+    if _is_one_scale(x) and gamma.element_size() > 2:
+        # 1 / sqrt(1 + 0) is 1, so torch's scale is gamma * inverse_std and its shift beta - mean * scale, as in
+        # training; 16-bit parameters it rounds at other places.
+        out = torch.native_batch_norm(x, gamma * inverse_std, beta, mean, torch.ones_like(mean), False, 0.0, 0.0)[0]
+    else:
+        out = torch.native_batch_norm(x, gamma, beta, None, None, True, 0.0, eps)[0]
+    return _channels_at(torch.relu_(out) if relu else out, axis)
+
+
+def _is_one_scale(x: torch.Tensor) -> bool:
+    """Whether torch's kernel for x reckons x * scale + shift: so its CPU kernels do for memory without gaps in the
+    order of an image; in another order they reckon (x - mean) * inverse_std * gamma + beta, and cuDNN as it likes."""
+    formats = (torch.contiguous_format, *([torch.channels_last] if x.dim() == 4 else []),
+               *([torch.channels_last_3d] if x.dim() == 5 else []))
+    return x.device.type == "cpu" and any(x.is_contiguous(memory_format=one) for one in formats)
+
+
+@batch_norm_again.infer
+def _(inputs, attrs):
+    return (inputs[0],)
+
+
+@batch_norm.again
+def _again(inputs, outputs, attrs, relu=False):
+    if attrs["use_global_stats"] or not attrs["training"]:
+        return None
+    wanted = {name: attrs[name] for name in ("eps", "fix_gamma", "axis")}
+    return batch_norm_again, (*inputs[:3], *outputs[1:3]), {**wanted, "relu": relu}
+
+
+@batch_norm.moves
+def _moves(inputs, outputs, attrs):
+    """The statistics take two passes over the data of their own: mean, then variance."""
+    passes = 3 if attrs["training"] and not attrs["use_global_stats"] else 1
+    return passes * inputs[0].num_bytes + sum(t.num_bytes for t in (*inputs[1:], *outputs))
+
+
 @operator("_contrib_SyncBatchNorm", traits=_SPATIAL, ignored=("ndev", "key"), num_outputs=5,
           num_visible=_num_visible, updates=_STATES, auxiliary=_AUXILIARY, initializers=_INITIALIZERS,
           output_names=("output", "mean", "var"),
@@ -134,6 +182,8 @@ def sync_batch_norm(data, gamma, beta, moving_mean, moving_var, *, eps: float = 
 
 
 sync_batch_norm.complete(batch_norm.complete_rule)
+sync_batch_norm.again(_again)
+sync_batch_norm.moves(_moves)
 
 
 @batch_norm.affine
@@ -197,6 +247,8 @@ def _(call):
 
 
 batch_norm_with_relu.complete(batch_norm.complete_rule)
+batch_norm_with_relu.again(functools.partial(_again, relu=True))
+batch_norm_with_relu.moves(_moves)
 
 
 @batch_norm_with_relu.lower_c

@@ -107,6 +107,8 @@ class Operator:
         self.infer_rule: Callable | None = None
         self.scratch_rule: Callable | None = None
         self.flops_rule: Callable | None = None
+        self.moves_rule: Callable | None = None
+        self.again_rule: Callable | None = None
         self.affine_rule: Callable | None = None
         self.absorb_rule: Callable | None = None
         self.emit_c_rule: Any = None
@@ -202,6 +204,19 @@ class Operator:
         """Set `rule(input types, output types, attrs with defaults) -> floating-point operations` (a multiplication and
         an addition are two); without it, an operation an element is assumed."""
         self.flops_rule = rule
+        return rule
+
+    def moves(self, rule: Callable) -> Callable:
+        """Set `rule(input types, output types, attrs with defaults) -> bytes read and written` of an operator that goes
+        over an input more than once; without it, each is counted once."""
+        self.moves_rule = rule
+        return rule
+
+    def again(self, rule: Callable) -> Callable:
+        """Set `rule(inputs, outputs, attrs with defaults) -> (operator, inputs, attrs)`: what makes the first output
+        anew, with the same bits and no effect, from inputs and small other outputs (statistics) that are then kept
+        for it; None where only the operator itself does.  Mirroring runs it in the backward pass."""
+        self.again_rule = rule
         return rule
 
     def affine(self, rule: Callable) -> Callable:

@@ -47,10 +47,14 @@ def node_flops(node: Node, types: Types) -> int:
 
 
 def node_bytes(node: Node, types: Types) -> int:
-    """Bytes that the node reads and writes; none for a view."""
+    """Bytes that the node reads and writes, as its operator declares, else each input and output once; none for a
+    view."""
     written = sum(new_bytes(node, i, types) for i in range(node.num_outputs))
     if not written or node.op.traits.shell:
         return 0
+    if node.op.moves_rule is not None:
+        outputs = [types[Value(node, i)] for i in range(node.num_outputs)]
+        return int(node.op.moves_rule([types[v] for v in node.inputs], outputs, node.op.filled(node.attrs)))
     read = sum(types[v].num_bytes for i, v in enumerate(node.inputs) if i not in node.op.traits.shape_only)
     return read + written
 

@@ -17,8 +17,8 @@ class Facts:
     for the backward pass's sake.   times: seconds to make the values from what the backward pass reads or keeps anyway:
     the node's own and those of nodes that only lead to it.   readers: forward nodes that read it.   beside: most bytes
     of gradients and scratch memory alive while the backward pass is there.
-    minor: nodes of which the backward pass reads little (BatchNorm: mean and variance, not the image), each with the
-    nodes that read the rest: where those are kept, it costs next to nothing to keep it too.
+    minor: nodes of which the backward pass reads little that has to be made again (LayerNorm: mean and deviation, not
+    the data), each with the nodes that read the rest: where those are kept, it costs next to nothing to keep it too.
     """
 
     weight: list[int]
@@ -61,7 +61,7 @@ def _held(problem: Problem, weight: list[int]) -> list[int]:
     held = [-1] * problem.num_nodes
     for key in dict.fromkeys(key for row in problem.backward for key in row.inputs):
         maker = problem.makers[key]
-        if maker >= 0:
+        if problem.is_remade[key]:
             row = problem.rows[maker]
             size = row.sizes[key - row.outputs[0]] if any(row.sizes) else weight[maker]
             held[maker] = max(held[maker], 0) + size
@@ -93,7 +93,7 @@ def _beside(problem: Problem, everything: Curve) -> list[int]:
 def _weights(problem: Problem) -> list[int]:
     """Bytes that a node's values hold; of a view, what it is a view of."""
     weight: list[int] = []
-    read = {key for row in (*problem.rows, *problem.backward) for key in row.inputs}
+    read = {key for row in (*problem.rows, *problem.backward) for key in row.inputs if problem.is_remade[key]}
     for row in problem.rows:
         own = sum(size for key, size in zip(row.outputs, row.sizes, strict=True) if key in read)
         if not own and not any(row.sizes) and row.inputs and problem.makers[row.inputs[0]] >= 0:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ..graph import Node, Value
 from ..ops.traits import CHEAP
 from .plan import Plan
-from .recompute import Choice, Recomputation, last_reads_from
+from .recompute import Choice, Recomputation, copy_of, last_reads_from
 from .schedule import schedule
 
 
@@ -28,6 +28,7 @@ def mirror(plan: Plan, choice: Choice) -> Plan:
     their first reader.  A clone may read clones; with nested segments a node may have several, one after the other."""
     nodes = forward_nodes(plan)
     position = {node: i for i, node in enumerate(nodes)}
+    copies = [copy_of(node) for node in nodes]
     grads = [v for v in plan.grads if v is not None]
     backward = schedule(grads, [*plan.heads, *plan.saved, *(Value(node, 0) for node in plan.inputs)])
     moved: dict[Node, Node] = {}
@@ -37,19 +38,22 @@ def mirror(plan: Plan, choice: Choice) -> Plan:
         at = position.get(value.node)
         if at is None:
             return Value(moved[value.node], value.index) if value.node in moved else value
-        copy = find(at)
+        copy = find(at) if is_remade(value) else None
         if copy is None:
             saved[value] = None
             return value
         return Value(copy, value.index)
 
+    def is_remade(value: Value) -> bool:
+        return value.node in position and value.index < copies[position[value.node]].num_outputs
+
     def emit(at: int, find: Callable[[int], Node | None]) -> Node:
-        clone = nodes[at].replaced([placed(v, find) for v in nodes[at].inputs])
+        clone = copies[at].replaced([placed(v, find) for v in copies[at].inputs])
         clone.serial = None
         return clone
 
     def sources(at: int) -> list[int]:
-        return [position[v.node] for v in nodes[at].inputs if v.node in position]
+        return [position[v.node] for v in copies[at].inputs if is_remade(v)]
 
     walk = Recomputation(choice, sources, emit)
     reads = [[position[v.node] for v in node.inputs if v.node in position] for node in backward]

@@ -55,13 +55,15 @@ class Outcome(NamedTuple):
 class Problem:
     """A plan without recomputation, in numbers.
 
-    rows: of the forward nodes; outputs are numbered, inputs too.   makers: number -> position.   cursors: for each
-    backward row, the last position that it or a later row reads.   times: seconds to recompute each node.
+    rows: of the forward nodes; outputs are numbered, inputs too.   copies: of what makes their values again, in the
+    same numbers (see `copy_of`).   makers: number -> position.   cursors: for each backward row, the last position that
+    it or a later row reads.   times: seconds to recompute each node.
     fixed: positions that are kept in any case (effects; what takes no memory).
     """
 
     nodes: list[Node]
     rows: list[Row]
+    copies: list[Row]
     backward: list[Row]
     makers: list[int]
     cursors: list[int]
@@ -75,12 +77,28 @@ class Problem:
 
     @functools.cached_property
     def _sources(self) -> list[list[int]]:
-        makers = self.makers
-        return [[makers[key] for key in row.inputs if makers[key] >= 0] for row in self.rows]
+        return [[self.makers[key] for key in row.inputs if self.is_remade[key]] for row in self.copies]
 
     def sources(self, position: int) -> list[int]:
-        """Positions of the forward nodes that a node reads."""
+        """Positions of the forward nodes whose values, where they are not kept, a copy of a node needs copies of."""
         return self._sources[position]
+
+    @functools.cached_property
+    def is_remade(self) -> list[bool]:
+        """Of each value, whether a copy of the node that made it makes it again; else it is kept, or the caller's."""
+        return [maker >= 0 and key in self.copies[maker].outputs for key, maker in enumerate(self.makers)]
+
+
+def copy_of(node: Node) -> Node:
+    """What makes the node's values again in the backward pass: the node, or, where its operator has an `again` rule,
+    what makes the first output alone; it reads the other outputs, which are kept."""
+    rule = node.op.again_rule
+    found = rule and rule(node.inputs, tuple(Value(node, i) for i in range(node.num_outputs)),
+                          node.op.filled(node.attrs))
+    if not found:
+        return node
+    op, inputs, attrs = found
+    return Node(op, node.name, attrs, inputs, node.hidden)
 
 
 def problem_of(plan: Plan, types: Types, time: Callable[[Node], float]) -> Problem:
@@ -101,6 +119,15 @@ def problem_of(plan: Plan, types: Types, time: Callable[[Node], float]) -> Probl
                             outputs=tuple(numbers[v] for v in row.outputs))
 
     rows = [numbered(node, i) for i, node in enumerate(forward)]
+    copies, times = [], []
+    for node, row in zip(forward, rows, strict=True):
+        copy = copy_of(node)
+        if copy is not node:
+            types.set(copy, (types[Value(node, 0)],))
+            again = row_of(copy, types)
+            row = again._replace(inputs=tuple(numbers[v] for v in again.inputs), outputs=row.outputs[:1])
+        copies.append(row)
+        times.append(time(copy))
     backward_rows = [numbered(node, -1) for node in backward]
     traffic = Traffic([numbers[v] for v in variables], [numbers[v] for v in plan.outputs],
                       [numbers[v] for v in plan.updates], [],
@@ -108,7 +135,7 @@ def problem_of(plan: Plan, types: Types, time: Callable[[Node], float]) -> Probl
                       [numbers[v] for v in grads], sum(types[v].num_bytes for v in variables))
     cursors = last_reads_from([[makers[key] for key in row.inputs if makers[key] >= 0] for row in backward_rows])
     fixed = bytes(node.op.traits.recompute is NEVER or node.op.traits.shell for node in forward)
-    return Problem(forward, rows, backward_rows, makers, cursors, [time(n) for n in forward], fixed, traffic)
+    return Problem(forward, rows, copies, backward_rows, makers, cursors, times, fixed, traffic)
 
 
 def last_reads_from(reads: Sequence[Sequence[int]]) -> list[int]:
@@ -177,7 +204,7 @@ class Recomputation:
 
 def evaluate(problem: Problem, choice: Choice) -> Outcome:
     """What comes of a choice, to the byte."""
-    makers, rows = problem.makers, problem.rows
+    makers, rows, copies, remade = problem.makers, problem.rows, problem.copies, problem.is_remade
     steps: list[Row] = []
     saved: dict[int, None] = {}
     cloned: list[tuple[int, int]] = []
@@ -185,7 +212,7 @@ def evaluate(problem: Problem, choice: Choice) -> Outcome:
 
     def emit(position: int, find: Callable[[int], Any]) -> int:
         nonlocal next_key
-        row = rows[position]
+        row = copies[position]
         cloned.append((position, len(rows) + len(steps)))
         first, next_key = next_key, next_key + len(row.outputs)
         steps.append(Row(row.rule, tuple([placed(key, find) for key in row.inputs]), tuple(range(first, next_key)),
@@ -197,7 +224,7 @@ def evaluate(problem: Problem, choice: Choice) -> Outcome:
         maker = makers[key]
         if maker < 0:
             return key
-        first = find(maker)
+        first = find(maker) if remade[key] else None
         if first is None:
             saved[key] = None
             return key

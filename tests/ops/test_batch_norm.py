@@ -1,6 +1,9 @@
 """BatchNorm's states and modes, and what float16 data does."""
 import pytest
 import torch
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from mxdl.ops import get
 
@@ -74,3 +77,55 @@ def test_channels_last_memory_stays():
 def test_shapes_of_parameters():
     shapes = batch_norm.complete_rule({"data": (2, 5, 7)}, **batch_norm.filled({"axis": -1}))
     assert shapes == dict.fromkeys(("gamma", "beta", "moving_mean", "moving_var"), (7,))
+
+
+def ordered(x, order):
+    """x in another memory order: with its channels last, or with gaps."""
+    if order == "last":
+        return x.movedim(1, -1).contiguous().movedim(-1, 1)
+    return torch.cat([x, x], -1)[..., ::2] if order == "gaps" else x
+
+
+NAMES = ("BatchNorm", "_contrib_SyncBatchNorm", "_contrib_BatchNormWithReLU")
+TYPES = ((torch.float32,) * 2, (torch.float64,) * 2, (torch.float16, torch.float32), (torch.bfloat16, torch.float32),
+         (torch.bfloat16,) * 2, (torch.float16,) * 2)
+
+
+@settings(max_examples=150, deadline=None)
+@drawn(name=st.sampled_from(NAMES), types=st.sampled_from(TYPES), order=st.sampled_from(["first", "last", "gaps"]),
+       shape=st.lists(st.integers(1, 9), min_size=2, max_size=5), channels=st.sampled_from([1, 3, 8, 33]),
+       axis=st.sampled_from([1, -1]), fix_gamma=st.booleans(), eps=st.sampled_from([1e-3, 1e-5]),
+       shift=st.sampled_from([0, 100]), seed=st.integers(0, 1000))
+def test_made_again_by_its_statistics_it_has_the_same_bits(name, types, order, shape, channels, axis, fix_gamma, eps,
+                                                           shift, seed):
+    torch.manual_seed(seed)
+    shape[axis] = channels
+    x = ordered((torch.randn(shape) * 3 + shift).to(types[0]), order)
+    inputs = [x, *(torch.rand(channels).to(types[1]) + 0.5 for _ in range(4))]
+    op = get(name)
+    attrs = {"training": True, "fix_gamma": fix_gamma, "eps": eps, "axis": axis}
+    outputs = op.kernel(*inputs, **attrs)
+    again, given, rest = op.again_rule(inputs, outputs, op.filled(attrs))
+    found = again.kernel(*given, **rest)
+    assert found.dtype == outputs[0].dtype
+    assert torch.equal(*(out.flatten().clone().view(torch.uint8) for out in (found, outputs[0])))
+    assert all(length == 1 or one == other for length, one, other in
+               zip(shape, found.stride(), outputs[0].stride(), strict=True))
+
+
+@pytest.mark.parametrize("attrs", [{"training": False}, {"training": True, "use_global_stats": True}])
+def test_without_statistics_of_its_own_it_is_made_again_as_it_is(attrs):
+    op = get("BatchNorm")
+    assert op.again_rule([None] * 5, [None] * 5, op.filled(attrs)) is None
+
+
+def test_it_is_made_again_by_its_statistics_alone(monkeypatch):
+    """Where memory has no gaps, nothing goes over the data to take statistics."""
+    modes = []
+    plain = torch.native_batch_norm
+    monkeypatch.setattr(torch, "native_batch_norm", lambda *args: modes.append(args[5]) or plain(*args))
+    x, given = torch.randn(SHAPE), states()
+    get("_again_BatchNorm").kernel(x, *given, fix_gamma=False)
+    get("_again_BatchNorm").kernel(x.contiguous(memory_format=torch.channels_last), *given, fix_gamma=False)
+    get("_again_BatchNorm").kernel(x.movedim(1, 2).contiguous().movedim(2, 1), *given, fix_gamma=False)
+    assert modes == [False, False, True]
