@@ -168,7 +168,9 @@ class Table:
                     rest.update(step.rest)
                 else:
                     waiting.append((depth + 1, *step))
-        rest.update(p for p, readers in facts.minor.items() if not rest.isdisjoint(readers))
+        for p in reversed(facts.leading):   # in running order, so that what leads to what leads to them is found too
+            if not rest.isdisjoint(facts.leading[p]):
+                rest.add(p)
         return _choice_of(facts, self._chain, intervals, depth_of, rest)
 
     def _steps(self, i: int, j: int, room: int) -> Iterator[tuple[int, int, int] | Keeping]:

@@ -19,6 +19,8 @@ class Facts:
     of gradients and scratch memory alive while the backward pass is there.
     minor: nodes of which the backward pass reads little that has to be made again (LayerNorm: mean and deviation, not
     the data), each with the nodes that read the rest: where those are kept, it costs next to nothing to keep it too.
+    leading: nodes of which the backward pass reads little or nothing, each with its readers: a copy is of use for as
+    long as theirs are made.
     """
 
     weight: list[int]
@@ -29,6 +31,7 @@ class Facts:
     beside: list[int]
     fixed: bytes
     minor: dict[int, tuple[int, ...]]
+    leading: dict[int, tuple[int, ...]]
 
 
 def facts_of(problem: Problem, everything: Curve) -> Facts:
@@ -49,11 +52,12 @@ def facts_of(problem: Problem, everything: Curve) -> Facts:
         for source in sources[p]:
             if needed[p] or direct[source]:
                 last_use[source] = p
-    minor = _minor(weight, held, sources)
+    leading = _leading(weight, held, sources)
+    minor = {p: readers for p, readers in leading.items() if held[p] >= 0}
     main = [d and p not in minor for p, d in enumerate(direct)]
     held = [max(h, 0) if p in minor or h < 0 else weight[p] for p, h in enumerate(held)]
     return Facts(weight, held, last_use, _times(problem, sources, main, readers), readers,
-                 _beside(problem, everything), problem.fixed, minor)
+                 _beside(problem, everything), problem.fixed, minor, leading)
 
 
 def _held(problem: Problem, weight: list[int]) -> list[int]:
@@ -68,8 +72,8 @@ def _held(problem: Problem, weight: list[int]) -> list[int]:
     return held
 
 
-def _minor(weight: list[int], held: list[int], sources: list[list[int]]) -> dict[int, tuple[int, ...]]:
-    found: dict[int, list[int]] = {p: [] for p, (w, h) in enumerate(zip(weight, held, strict=True)) if 0 <= 8 * h < w}
+def _leading(weight: list[int], held: list[int], sources: list[list[int]]) -> dict[int, tuple[int, ...]]:
+    found: dict[int, list[int]] = {p: [] for p, (w, h) in enumerate(zip(weight, held, strict=True)) if 8 * h < w}
     for reader, read in enumerate(sources):
         for source in read:
             if source in found:

@@ -92,9 +92,14 @@ def rule_call(op: Operator, call: Call, wrap=lambda tensor: tensor) -> GradientC
 
 
 def calls_of_rule(case: Case) -> Iterator[Case]:
-    """The calls of internal operators (those without samples) that the rule of a case makes."""
+    """The calls of internal operators (those without samples) that the rules of a case make: for its gradient, and to
+    make its first output again."""
     calls: list = []
     case.op.gradient_rule(rule_call(case.op, case.call, lambda tensor: Traced(tensor, calls)))
+    if case.op.again_rule is not None:
+        given = rule_call(case.op, case.call)
+        again = case.op.again_rule(given.inputs, given.outputs, given.attrs)
+        calls += [] if again is None else [again]
     for op, inputs, attrs in calls:
         if not op.samples:
             typed = {name: value for name, value in attrs.items() if name in op.attributes}

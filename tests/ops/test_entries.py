@@ -33,7 +33,7 @@ def test_entry_says_what_it_does(op):
 
 
 def test_operators_without_samples_are_parts_of_gradients():
-    """An internal operator is tested by the calls that gradient rules make; any other one needs samples."""
+    """An internal operator is tested by the calls that rules make; any other one needs samples."""
     reached = {case.op for case in inner_cases()}
     untested = [op.name for op in registry.all() if not op.samples and op not in reached]
     assert not untested, f"nothing tests {untested}: give them samples, or call them from a rule that a sample reaches"

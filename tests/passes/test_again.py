@@ -1,6 +1,7 @@
 """What makes a value again from the small results that the forward pass kept (an operator's `again` rule)."""
 import numpy as np
 import pytest
+import torch
 
 import mxdl as mx
 from mxdl.gluon import nn
@@ -10,6 +11,7 @@ from mxdl.passes.liveness import timeline
 from mxdl.passes.mirror import forward_nodes, keep_costly, mirror
 from mxdl.passes.recompute import copy_of, evaluate, problem_of
 from mxdl.types import TensorType
+from tests.ops.calls import rule_call, sample_cases
 from tests.passes.plans import plain_plan
 from tests.passes.test_mirror_zoo import bits_of_step, initial
 
@@ -47,6 +49,20 @@ def test_every_kind_of_batch_norm_is_made_again_to_the_bit(mode):
     mirrored = bits_of_step(net, x, start, mode)
     assert [key for key in plain if plain[key] != mirrored[key]] == []
     assert sum("running" in key for key in plain) == 8
+
+
+def test_what_makes_a_value_again_gives_its_bits_on_every_sample():
+    """Every operator that has an `again` rule, on its samples: the same bits."""
+    count = 0
+    for case in sample_cases():
+        if case.op.again_rule is not None:
+            call = rule_call(case.op, case.call)
+            found = case.op.again_rule(call.inputs, call.outputs, call.attrs)
+            if found is not None:
+                op, inputs, attrs = found
+                assert torch.equal(op.kernel(*inputs, **attrs), call.outputs[0]), case
+                count += 1
+    assert count >= 6
 
 
 def batch_norm_plan(depth):
