@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 NOBODY = -1
@@ -32,6 +33,12 @@ class Piece:
     @property
     def is_wanted(self) -> bool:
         return self.in_place or any(self.targets)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether each source is its only target."""
+        return self.in_place or all(len(targets) == 1 and targets[0].data_ptr() == source.data_ptr()
+                                    for source, targets in zip(self.sources, self.targets, strict=True))
 
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
         """Stretches of `values` as long as the sources.  values: T[length]"""
@@ -112,3 +119,16 @@ def _piece(span: Span, sources: list[Tensor], targets: list[list[Tensor]], sizes
         if residuals is not None:
             piece.residuals.append(part(residuals[position]))
     return piece
+
+
+def read(values: Tensor, piece: Piece) -> None:
+    """Copies consecutive stretches of `values` into the targets of a piece."""
+    if len(piece.sources) == 1:
+        for target in piece.sources if piece.in_place else piece.targets[0]:
+            target.copy_(values)
+    elif piece.in_place:
+        torch._foreach_copy_(piece.sources, piece.split(values))
+    elif piece.is_wanted:
+        pairs = [(target, part) for targets, part in zip(piece.targets, piece.split(values), strict=True)
+                 for target in targets]
+        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))

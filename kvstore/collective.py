@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .bucket import NOBODY, Piece, cut
+from .bucket import NOBODY, Piece, cut, read
+from .collective_direct import DirectSums
 from .collective_network import Leaders
+from .collective_sockets import SocketLeaders
 from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, RESULT, Board
 
 ALIGN = 16              # elements: slices begin at a cache line
@@ -64,6 +66,8 @@ class Machine:
         self.board, self.places, self.number, self.leaders = board, places, number, leaders
         self.machines = 1 + max(place.machine for place in places)
         self.rank = places.index(Place(number, board.rank))
+        self._direct = DirectSums(leaders, board.block_bytes) \
+            if len(places) == self.machines and isinstance(leaders, SocketLeaders) else None
         self._next = 0                                     # the first block that no operation has used
         self._sent = 0                                     # the first block that is not exchanged yet
         self._exchanges: list[Exchange] = []
@@ -79,7 +83,9 @@ class Machine:
 
     def allreduce_pieces(self, pieces: list[Piece]) -> None:
         """As `allreduce`, of streams that are cut already, one after the other; the last piece of each may be short."""
-        if len(pieces) == 1 and self.machines == 1 \
+        if self._direct is not None:
+            self._direct.allreduce(pieces)
+        elif len(pieces) == 1 and self.machines == 1 \
                 and pieces[0].length * pieces[0].sources[0].itemsize <= SMALL_BYTES:
             self._allreduce_small(self.claim(1), pieces[0])
         else:
@@ -125,6 +131,8 @@ class Machine:
                     self._exchange(first + position, pieces[position], exchange)
             if 0 <= (position := step - collect_lag) < len(pieces):
                 self._collect(first + position, pieces[position], settle)
+            if self.leaders is not None:
+                self.leaders.move()
 
     def claim(self, blocks: int) -> int:
         """The number of the first of the next `blocks` blocks."""
@@ -304,16 +312,3 @@ def _add(parts: list[Tensor], out: Tensor) -> Tensor:
     for part in parts[2:]:
         out.add_(part)
     return out
-
-
-def read(values: Tensor, piece: Piece) -> None:
-    """Copies consecutive stretches of `values` into the targets of a piece."""
-    if len(piece.sources) == 1:
-        for target in piece.sources if piece.in_place else piece.targets[0]:
-            target.copy_(values)
-    elif piece.in_place:
-        torch._foreach_copy_(piece.sources, piece.split(values))
-    elif piece.is_wanted:
-        pairs = [(target, part) for targets, part in zip(piece.targets, piece.split(values), strict=True)
-                 for target in targets]
-        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))

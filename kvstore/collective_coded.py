@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .bucket import Piece, cut
-from .collective import Machine, read, values_of
+from .bucket import Piece, cut, read
+from .collective import Machine, values_of
 from .collective_network import Leaders
 from .compression import Codec
 from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, Board

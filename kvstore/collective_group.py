@@ -9,13 +9,16 @@ from pathlib import Path
 from . import config
 from .collective import Machine, Place
 from .collective_coded import Coded
+from .collective_gloo import GlooLeaders
 from .collective_network import Leaders
+from .collective_sockets import LANES, SocketLeaders
 from .compression import Codec
 from .control_client import Control, Group
-from .errors import DeadWorkerError, JobFailedError
+from .errors import DeadWorkerError, JobFailedError, KVStoreError
 from .membership import ALIVE, DEAD
 from .rendezvous import SharedStore
 from .shared_memory import Board
+from .wire_meeting import Wires
 
 log = logging.getLogger("mxdl.kvstore")
 
@@ -46,8 +49,24 @@ class Meeting:
         machines = 1 + max(other.machine for other in places)
         leaders = None
         if machines > 1 and place.worker == 0:
-            leaders = Leaders(self._store, place.machine, machines, control.local_address, self.look, self.explain)
+            leaders = self._leaders(place.machine, machines)
         self.machine = Machine(board, places, place.machine, leaders)
+
+    def _leaders(self, place: int, machines: int) -> Leaders:
+        """This machine's leader among the others'.  Raises KVStoreError where they chose different networks."""
+        control, network = self.control, config.network()
+        first = self._store.compare_set("network", "", network).decode()
+        if first != network:
+            raise KVStoreError(f"MXDL_NETWORK: needs one value for all machines; got {network!r} on {control.job.host} "
+                               f"and {first!r} on another")
+        if network == "gloo":
+            return GlooLeaders(self._store, place, machines, control.local_address, self.look, self.explain)
+        wires = Wires(self._store, self._name, place, machines, LANES, control.local_address, control.job.token,
+                      self.look, control.job.join_timeout)
+        try:
+            return SocketLeaders(place, wires.lanes(), self.look, self.explain)
+        except OSError as error:
+            raise self.explain(error) from error
 
     def _places(self) -> list[Place]:
         """Of every worker, in the order of ranks; machines are numbered in the order of their first workers."""

@@ -69,6 +69,16 @@ def shared_blocks() -> int:
     return blocks
 
 
+def network() -> str:
+    """MXDL_NETWORK: how `dist_sync` moves sums between machines: `sockets` (its own) or `gloo` (torch's).
+    Default: sockets
+    """
+    found = os.environ.get("MXDL_NETWORK", "") or "sockets"
+    if found not in ("sockets", "gloo"):
+        raise ValueError(f"MXDL_NETWORK: needs sockets or gloo; got {found!r}")
+    return found
+
+
 def bucket_bytes() -> int:
     """MXDL_BUCKET_MIB: MiB of gradients that are one task; a round takes up to four.  Default: 16"""
     return _positive("MXDL_BUCKET_MIB", 16) << 20

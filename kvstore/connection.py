@@ -77,7 +77,7 @@ class Connection:
         first = 0
         while first < len(pieces):
             done = self._try(partial(self.socket.sendmsg, pieces[first:first + MAX_PARTS]))
-            first = _advance(pieces, first, done)
+            first = advance(pieces, first, done)
 
     # -- in ---------------------------------------------------------------------------------------------------
     def receive(self, bounds: Bounds = DATA) -> Frame:
@@ -128,7 +128,7 @@ class Connection:
             done = self._try(partial(self._fill, pieces[first:first + MAX_PARTS]))
             if not done:
                 raise ConnectionResetError("the connection ended")
-            first = _advance(pieces, first, done)
+            first = advance(pieces, first, done)
 
     def _fill(self, pieces: list[memoryview]) -> int:
         return self.socket.recvmsg_into(pieces)[0]
@@ -141,7 +141,7 @@ class Connection:
                 self.check()
 
 
-def _advance(pieces: list[memoryview], first: int, done: int) -> int:
+def advance(pieces: list[memoryview], first: int, done: int) -> int:
     """The first piece that is not finished after `done` bytes; it is cut to what is left of it."""
     while done:
         if done < len(pieces[first]):
