@@ -193,7 +193,7 @@ int main(void) {
     return fwrite(y, sizeof y, 1, stdout) != 1;
 }
 """)
-    no_malloc = ["-DNET_NO_MALLOC", "-Dmalloc=forbidden_malloc", "-c"]
+    no_malloc = ["-DNET_NO_MALLOC", "-Dmalloc=forbidden_malloc", "-Dcalloc=forbidden_calloc", "-c"]
     for source, flags in (("net.c", no_malloc), ("caller.c", ["-c"])):
         subprocess.run([COMPILER, *FLAGS, *flags, source], check=True, timeout=60, cwd=tmp_path)
     subprocess.run([COMPILER, *FLAGS, "net.o", "caller.o", "-o", "caller", "-lm"], check=True, timeout=60, cwd=tmp_path)
