@@ -11,15 +11,27 @@ import numpy as np
 import pytest
 
 from mxdl.codegen import toolchain, web
+from mxdl.codegen.frame import CFile
 from mxdl.codegen.web import js_files
 from tests.codegen.test_blocked import LEVELS, machine_has
-from tests.codegen.zoo import NAMES, case
+from tests.codegen.zoo import NAMES, Case, case
 
 pytestmark = pytest.mark.slow
 CPP = next((c for c in ("g++", "clang++") if shutil.which(c)), None)
 QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 HAS_ZIG = importlib.util.find_spec("ziglang") is not None
 RELATIVE, DIRECT = 2e-5, 1e-6   # Winograd's transforms round more than the framework's sums
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def net(request) -> Case:
+    """Each net once: pytest runs the tests of a module's parameter one after the other."""
+    return case(request.param)
+
+
+@pytest.fixture(scope="module")
+def made(net) -> CFile:
+    return net.source()
 
 
 def missing(what: str) -> None:
@@ -32,11 +44,9 @@ def test_the_zoo_is_found():
     assert len(NAMES) == 34
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_as_cpp_without_winograd(name, tmp_path):
+def test_as_cpp_without_winograd(net, tmp_path):
     if CPP is None:
         missing("C++ compiler")
-    net = case(name)
     made = net.source(winograd=False)
     (tmp_path / "net.cpp").write_text(made.text)
     (tmp_path / "net.bin").write_bytes(made.blob)
@@ -49,12 +59,9 @@ def test_as_cpp_without_winograd(name, tmp_path):
         assert own <= max(DIRECT * np.abs(exact).max(), 2 * its)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_for_aarch64_under_qemu(name, tmp_path):
+def test_for_aarch64_under_qemu(net, made, tmp_path):
     if QEMU is None or not HAS_ZIG:
         missing("qemu-aarch64 or no ziglang")
-    net = case(name)
-    made = net.source()
     (tmp_path / "net.c").write_text(made.text)
     (tmp_path / "net.bin").write_bytes(made.blob)
     toolchain.run([*toolchain.cross("aarch64-linux-musl"), "-std=c11", "-static", "-DNET_MAIN", "net.c", "-o",
@@ -62,12 +69,9 @@ def test_for_aarch64_under_qemu(name, tmp_path):
     assert net.off(answer([QEMU, "./program", "net.bin"], net.x, tmp_path)) <= RELATIVE
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_as_webassembly_in_node(name, tmp_path, monkeypatch):
+def test_as_webassembly_in_node(net, made, tmp_path, monkeypatch):
     if not HAS_ZIG or not shutil.which("node"):
         missing("node or no ziglang")
-    net = case(name)
-    made = net.source()
     simd = web.wasm(made, "simd", "")
     monkeypatch.setattr(web, "wasm", lambda *_: simd)     # the other two kinds are tests/codegen/test_web.py's
     for file, content in js_files(made, weights_inside=False).items():
