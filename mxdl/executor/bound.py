@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from .. import config
+from ..autograd.state import state
 from ..device import Context, current_context
 from ..errors import GraphError, MXNetError, ShapeError, suggest
 from ..graph import Graph, Node
 from ..ndarray.ndarray import NDArray
+from ..passes.low_precision import with_casts
 from ..passes.pipeline import inference_plan, training_plan
 from ..passes.place import placed
 from ..random import reserve
@@ -152,13 +154,15 @@ class Executor:
         target.copy_(value._data.detach() if isinstance(value, NDArray) else torch.as_tensor(value))
 
     def _runner(self, is_train: bool, wanted: tuple[str, ...]) -> Runner:
-        key = (is_train, wanted, self._monitor is not None)
+        key = (is_train, wanted, self._monitor is not None, state.policy, state.policy and state.policy.loss_scale)
         if key not in self._runners:
             graph = self._watched_graph() if self._monitor is not None else self._symbol.graph()
             if self._ctx.device_type == "gpu":
                 graph = placed(graph, str(self._ctx))
             known = {name: TensorType(tuple(a.shape), DTYPE_NAMES[a._data.dtype])
                      for name, a in (self.arg_dict | self.aux_dict).items()}
+            if state.policy is not None:
+                graph = with_casts(graph, state.policy, known)
             wrt = [node for node in graph.inputs if node.name in wanted]
             plan = (training_plan(graph, is_train, wrt, config.backward_do_mirror(), known) if wrt
                     else inference_plan(graph, is_train, known))

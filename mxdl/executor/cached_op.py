@@ -14,10 +14,12 @@ from ..device import Context
 from ..errors import GraphError, suggest
 from ..graph import Graph, Node, Value
 from ..ndarray.ndarray import NDArray
+from ..ops.precision import is_scaled_by_attribute
 from ..passes.goal import Goal, goal_of
 from ..passes.hoist import parameters_folded
 from ..passes.infer_types import has_open_shape
 from ..passes.layout import channels_last_parameters
+from ..passes.low_precision import with_casts
 from ..passes.pipeline import Plan, inference_plan, training_plan
 from ..passes.place import creates, placed
 from ..passes.unroll import has_control_flow
@@ -135,6 +137,7 @@ class CachedOp:
         self._goal = check_flags(self.flags)
         self._runners: dict[tuple, Runner] = {}
         self._creates = any(creates(node) for node in graph.nodes)
+        self._has_loss_outputs = any(node.op is not None and is_scaled_by_attribute(node.op) for node in graph.nodes)
         self._replays = bool(self.flags["static_alloc"] and self.flags["static_shape"])
         self._needs_types = self._goal.needs_types or has_control_flow(graph) or any(
             has_open_shape(node) for node in graph.nodes)
@@ -165,15 +168,23 @@ class CachedOp:
         device = str(context) if self._creates and context is not None and context.device_type == "gpu" else ""
         captured = self._replays and on_gpu(tensors)
         key: tuple = (training, wrt, device, captured)
+        policy = state.policy
         if self._needs_types:
             key += tuple((t.shape, t.dtype) for t in tensors)
+        elif policy is not None:
+            key += tuple(t.dtype for t in tensors)
+        if policy is not None:
+            key += (policy, policy.loss_scale if self._has_loss_outputs else 1)
         runner = self._runners.get(key)
         if runner is None:
             self._lay_out(tensors)
-            known = {n.name: TensorType(tuple(t.shape), DTYPE_NAMES[t.dtype])
-                     for n, t in zip(self.graph.inputs, tensors, strict=True)} if self._needs_types else None
+            types = {n.name: TensorType(tuple(t.shape), DTYPE_NAMES[t.dtype])
+                     for n, t in zip(self.graph.inputs, tensors, strict=True)}
+            known = types if self._needs_types else None
             nodes = [self.graph.inputs[i] for i in wrt]
             graph = placed(self.graph, device) if device else self.graph
+            if policy is not None:
+                graph = with_casts(graph, policy, types)
             fold = bool(self.flags["fold"]) and not training and not wrt
             plan = (training_plan(graph, training, nodes, self._goal, known) if wrt
                     else inference_plan(graph, training, known, fold))

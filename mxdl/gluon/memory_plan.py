@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from ..autograd.state import state
 from ..device import cpu
 from ..errors import GraphError, ShapeError
 from ..graph import Value
@@ -14,6 +15,7 @@ from ..passes.cost import machine_rates, seconds_of, total_flops
 from ..passes.goal import Goal, goal_of, num_bytes
 from ..passes.infer_types import Types, infer_types
 from ..passes.liveness import Timeline, timeline
+from ..passes.low_precision import with_casts
 from ..passes.pipeline import training_plan
 from ..passes.plan import Plan, plan_types
 from ..passes.planner import planned
@@ -171,7 +173,8 @@ def _plain_plan(block: HybridBlock, shapes: Sequence[TensorType]) -> tuple[Plan,
     known = {node.name: types[Value(node, 0)] for node in trace.graph.inputs}
     trained = [node for node, source in zip(trace.graph.inputs, trace.sources, strict=True)
                if isinstance(source, Parameter) and source.grad_req != "null"]
-    return training_plan(trace.graph, True, trained, False, known), known
+    graph = trace.graph if state.policy is None else with_casts(trace.graph, state.policy, known)
+    return training_plan(graph, True, trained, False, known), known
 
 
 def _type_of(x: Any) -> TensorType:

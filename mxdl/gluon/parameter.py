@@ -346,12 +346,8 @@ class Parameter:
 @contextlib.contextmanager
 def _at_once() -> Iterator[None]:
     """Operators run now, whatever is traced or recorded around."""
-    outer, state.tracer = state.tracer, None
-    try:
-        with pause():
-            yield
-    finally:
-        state.tracer = outer
+    with state.traced_by(None), pause():
+        yield
 
 
 def contexts_of(ctx: Context | Sequence[Context] | None) -> list[Context]:

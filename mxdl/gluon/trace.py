@@ -64,12 +64,8 @@ def trace_deferred(block: Block, args: Sequence, call: Callable[..., Any]) -> Tr
     inputs = data_variables(len(flat))
     tracer = Tracer()
     stand_ins = [tracer.stand_in(v._outputs[0], type_of(x), x.ctx) for v, x in zip(inputs, flat, strict=True)]
-    outer, state.tracer = state.tracer, tracer
-    try:
-        with tracing():
-            out = call(*regroup(stand_ins, fmt))
-    finally:
-        state.tracer = outer
+    with state.traced_by(tracer), tracing():
+        out = call(*regroup(stand_ins, fmt))
     outputs, output_format = flatten(out, "output")
     return _finish(block, inputs, Symbol([tracer.value_of(x) for x in outputs]), output_format, tracer.parameters,
                    tracer.fixed)
@@ -95,6 +91,14 @@ def _finish(block: Block, inputs: list[Symbol], output: Symbol, output_format: F
 def type_of(array: NDArray) -> TensorType:
     tensor = array._data
     return TensorType(tuple(tensor.shape), DTYPE_NAMES[tensor.dtype])
+
+
+def _types_given(op: Operator, attrs: dict, inputs: Sequence[NDArray]) -> tuple[TensorType, ...]:
+    """The types of the inputs as the operator gets them: under a policy, the casts come when the graph is planned."""
+    types = tuple(type_of(x) for x in inputs)
+    casts = state.policy and state.policy.dtypes(op, attrs, [x._data.dtype for x in inputs])
+    return types if not casts else tuple(t if cast is None else TensorType(t.shape, DTYPE_NAMES[cast])
+                                         for t, cast in zip(types, casts, strict=True))
 
 
 class Tracer:
@@ -149,7 +153,7 @@ class Tracer:
         values = [self.value_of(x) for x in inputs]
         name = NameManager.current.get(None, op.name.lower().lstrip("_"))
         node = Node(op, name, dict(attrs), values, AttrScope.current.get())
-        types = output_types(op, node.attrs, tuple(type_of(x) for x in inputs), node)
+        types = output_types(op, node.attrs, _types_given(op, node.attrs, inputs), node)
         ctx = inputs[0].ctx if inputs else parse_context(attrs["ctx"]) if attrs.get("ctx") else current_context()
         results = [self.stand_in(Value(node, i), types[i], ctx) for i in range(op.num_visible(node.attrs))]
         if out is not None:

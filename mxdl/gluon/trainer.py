@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import optimizer as opt
 from ..device import Context
+from ..errors import MXNetError
 from ..files import atomic_write, existing
 from ..ndarray import NDArray
 from .hand_over import HandOver, stale_gradient
@@ -38,6 +39,8 @@ class Trainer:
         self._init_optimizer(optimizer, dict(optimizer_params or {}))
         self._scale = self._optimizer.rescale_grad
         self._updaters: list[Any] = []
+        self._amp_loss_scaler: Any = None       # set by contrib.amp.init_trainer
+        self._amp_original_scale = self._scale
 
     def _init_optimizer(self, optimizer: str | opt.Optimizer, optimizer_params: dict) -> None:
         by_index = dict(enumerate(self._params))
@@ -71,11 +74,14 @@ class Trainer:
         """Reduce the gradients, divide them by `batch_size` and update every parameter.
 
         ignore_stale_grad: leave parameters alone whose gradient was not computed since the last step; otherwise that
-        raises UserWarning.
+        raises UserWarning.   With a loss scale (`contrib.amp.init_trainer`), a step whose gradients are not finite
+        leaves every parameter and state as it is.
         """
         self.wait()
         self._check_and_rescale_grad(self._scale / batch_size)
         self._begin_step()
+        if self._overflows_on_store():
+            return
         self._allreduce_grads()
         self._update(ignore_stale_grad)
 
@@ -93,6 +99,10 @@ class Trainer:
         """
         heads = [losses] if isinstance(losses, NDArray) else list(losses)
         HandOver.check(self, Trainer)
+        if self._amp_loss_scaler is not None:
+            raise MXNetError("Trainer.backward_and_step: with a loss scale, no parameter may change before all "
+                             "gradients are known to be finite; got a trainer of amp.init_trainer; call backward() and "
+                             "step()")
         self.wait()
         self._check_and_rescale_grad(self._scale / batch_size)
         self._choose_store()
@@ -143,11 +153,33 @@ class Trainer:
         chosen = self._check_fresh(ignore_stale_grad)
         if self._store is not None and self._store.updates:
             self._store.fetch(chosen)
-        elif chosen:
+        elif chosen and not self._overflows(chosen):
             self._run_optimizer(chosen)
+        self._mark_used(chosen)
+
+    @staticmethod
+    def _mark_used(chosen: list[tuple[int, Parameter]]) -> None:
         for _, param in chosen:
             for x in param._data:
                 x._fresh_grad = False
+
+    def _overflows(self, chosen: list[tuple[int, Parameter]]) -> bool:
+        return self._amp_loss_scaler is not None and self._amp_loss_scaler.has_overflow([param for _, param in chosen])
+
+    def _overflows_on_store(self) -> bool:
+        """Whether the optimizer runs on the store and must not see this step's gradients.  Raises MXNetError for a
+        store of workers, which would have to agree before any of them pushes."""
+        if self._amp_loss_scaler is None or self._store is None or not self._store.updates:
+            return False
+        if self._store.is_distributed:
+            raise MXNetError(f"Trainer.step: a loss scale skips steps that overflow, and a kvstore of workers that "
+                             f"runs the optimizer cannot; got {self._store.kv.type!r}; make the Trainer with "
+                             f"update_on_kvstore=False, or train in bfloat16 without init_trainer")
+        chosen = self._trained()
+        overflows = self._overflows(chosen)
+        if overflows:
+            self._mark_used(chosen)
+        return overflows
 
     def _run_optimizer(self, chosen: list[tuple[int, Parameter]]) -> None:
         per_context = zip(*(param._data for _, param in chosen), strict=True)

@@ -62,7 +62,7 @@ def _method(name: str, arrays: str, scalar: str, swap: bool = False) -> Callable
         # The fast way: what invoke() would do for two plain arrays, or an array and a number, without its loops.
         # Whatever is not plain, or fails, goes through invoke(), which knows every case and words the error.
         data = self._data
-        if state.tracer is None and (state.recording or not data.requires_grad):
+        if state.taker is None and (state.recording or not data.requires_grad):
             try:
                 if type(other) is NDArray:
                     right = other._data

@@ -28,8 +28,8 @@ def invoke(op: Operator, inputs: Inputs, attrs: Mapping[str, Any], out: Any = No
     Returns an NDArray, or a list where the operator has several visible outputs; `out` takes the results instead.
     Raises MXNetError naming the operator and the input types where the kernel fails, DeviceError for two devices.
     """
-    if state.tracer is not None:
-        return state.tracer.apply(op, inputs, attrs, out)
+    if state.taker is not None:
+        return state.taker.apply(op, inputs, attrs, out)
     recording = state.recording
     tensors: list[torch.Tensor | None] = []
     context: Context | None = None
