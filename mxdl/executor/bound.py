@@ -131,7 +131,7 @@ class Executor:
                              f"{', '.join(self._symbol.list_outputs())}")
         heads = []
         for value, grad, out in zip(self._symbol._outputs, given, outputs, strict=False):
-            if grad is None and not (value.node.op is not None and value.node.op.surrogate):
+            if grad is None and not (value.node.op is not None and value.node.op.is_loss):
                 raise GraphError(f"Executor.backward: {value.node.name!r} is no loss; got no gradient for it; give "
                                  f"out_grads, or end the symbol in a loss (SoftmaxOutput, MakeLoss)")
             heads.append(torch.ones_like(out) if grad is None else grad._data.detach())

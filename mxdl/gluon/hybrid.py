@@ -228,7 +228,7 @@ class HybridBlock(Block):
     def _initialize_deferred(self, trace: Trace, args: tuple) -> None:
         """Initialize the parameters whose shapes waited for data."""
         params = [p for p in trace.sources if isinstance(p, Parameter)]
-        if not any(p._data is None and p._deferred is not None for p in params):
+        if not any(p._data is None and p._deferred_init is not None for p in params):
             return
         if self._has_own_inference():
             # each block tells its parameters' shapes when it is met

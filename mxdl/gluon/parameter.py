@@ -41,6 +41,8 @@ class Parameter:
     grad_req: "write", "add" or "null" (no gradient).   lr_mult, wd_mult: factors for the optimizer.
     init: this parameter's initializer; None takes the one given to `initialize`.
     differentiable: False for running statistics: no gradient whatever grad_req says.
+
+    Names that begin with an underscore are MXNet's where libraries' own parameters use them (GluonNLP's weight drop).
     """
 
     def __init__(self, name: str, grad_req: str = "write", shape: int | Sequence[int] | None = None,
@@ -56,14 +58,14 @@ class Parameter:
         self._dtype = dtype
         self.lr_mult, self.wd_mult = lr_mult, wd_mult
         self.init = init
-        self.allow_deferred_init = allow_deferred_init
+        self._allow_deferred_init = allow_deferred_init
         self._differentiable = differentiable
         self._stype = self._grad_stype = "default"
         self._update_first: Callable[[], None] | None = None
         self._arrays: list[NDArray] | None = None
         self._grad: list[NDArray] | None = None
-        self._by_context: dict[Context, int] = {}
-        self._deferred: _Deferred | None = None
+        self._ctx_map: dict[Context, int] = {}
+        self._deferred_init: _Deferred | None = None
         self._var: symbol.Symbol | None = None
         self._trainer: Any = None
         self._grad_req = ""
@@ -112,6 +114,18 @@ class Parameter:
             self._make_gradients()
 
     @property
+    def allow_deferred_init(self) -> bool:
+        return self._allow_deferred_init
+
+    @property
+    def _ctx_list(self) -> list[Context] | None:
+        return list(self._ctx_map) or None
+
+    @_ctx_list.setter
+    def _ctx_list(self, contexts: list[Context] | None) -> None:
+        self._ctx_map = {ctx: i for i, ctx in enumerate(contexts or ())}
+
+    @property
     def dtype(self) -> Any:
         return self._dtype
 
@@ -156,24 +170,24 @@ class Parameter:
         self._data = self._grad = None
         default_init = initializer.Uniform() if default_init is None else default_init
         init = init or self.init or default_init
-        self._deferred = _Deferred(init, contexts_of(ctx), default_init, None)
+        self._deferred_init = _Deferred(init, contexts_of(ctx), default_init, None)
         if known(self._shape):
             self._finish_deferred_init()
-        elif not self.allow_deferred_init:
-            self._deferred = None
+        elif not self._allow_deferred_init:
+            self._deferred_init = None
             raise ValueError(f"Parameter {self.name!r}: only a whole shape can be initialized; got {self._shape}; give "
                              f"the missing dimensions, or allow_deferred_init=True")
 
     def _finish_deferred_init(self) -> None:
         """Make what was deferred; the shape must be known now."""
-        if self._deferred is None:
+        if self._deferred_init is None:
             return
         if not known(self._shape):
             raise DeferredInitializationError(
                 f"Parameter {self.name!r}: shape is still not known; got {self._shape}; give in_units, in_channels, "
                 f"etc. to the layer, or run it on data")
-        init, contexts, default_init, data = self._deferred
-        self._deferred = None
+        init, contexts, default_init, data = self._deferred_init
+        self._deferred_init = None
         with _at_once():
             self._make_arrays(self._initial_value(init, default_init) if data is None else data, contexts)
 
@@ -184,7 +198,7 @@ class Parameter:
 
     def _make_arrays(self, data: NDArray, contexts: list[Context]) -> None:
         self._data = [data.copyto(ctx) for ctx in contexts]
-        self._by_context = {ctx: i for i, ctx in enumerate(contexts)}
+        self._ctx_map = {ctx: i for i, ctx in enumerate(contexts)}
         self._make_gradients()
 
     def _make_gradients(self) -> None:
@@ -220,12 +234,12 @@ class Parameter:
                                      f"leave ctx out, or call reset_ctx() first")
             self.set_data(data)
             return
-        if self._deferred is not None:
-            if wanted is not None and set(wanted) != set(self._deferred.contexts):
-                raise AssertionError(f"load: parameter {self.name!r} is to live on {self._deferred.contexts}; got "
+        if self._deferred_init is not None:
+            if wanted is not None and set(wanted) != set(self._deferred_init.contexts):
+                raise AssertionError(f"load: parameter {self.name!r} is to live on {self._deferred_init.contexts}; got "
                                      f"ctx={wanted}; leave ctx out, or call reset_ctx() first")
-            wanted = self._deferred.contexts
-            self._deferred = None
+            wanted = self._deferred_init.contexts
+            self._deferred_init = None
         self._make_arrays(data, wanted or [cpu()])
 
     # -- data and gradients -----------------------------------------------------------------------------------
@@ -233,7 +247,7 @@ class Parameter:
         """This parameter's array on `ctx` (default: where it is, or the current context if on several)."""
         if state.tracer is not None:
             return state.tracer.parameter(self)
-        return self._at(self._data, ctx)
+        return self._check_and_get(self._data, ctx)
 
     def list_data(self) -> list[NDArray]:
         """This parameter's arrays, one a context."""
@@ -242,7 +256,7 @@ class Parameter:
     def grad(self, ctx: Context | None = None) -> NDArray:
         """The gradient on `ctx`."""
         self._refuse_without_gradient()
-        return self._at(self._grad, ctx)
+        return self._check_and_get(self._grad, ctx)
 
     def list_grad(self) -> list[NDArray]:
         """The gradients, one a context."""
@@ -252,10 +266,10 @@ class Parameter:
     def list_ctx(self) -> list[Context]:
         """The contexts that this parameter is, or will be, initialized on."""
         if self._data is None:
-            if self._deferred is not None:
-                return self._deferred.contexts
+            if self._deferred_init is not None:
+                return self._deferred_init.contexts
             raise RuntimeError(f"Parameter {self.name!r}: not initialized, so on no context; call initialize()")
-        return list(self._by_context)
+        return list(self._ctx_map)
 
     def row_sparse_data(self, row_id: NDArray) -> NDArray:
         raise NotBuiltError(f"Parameter {self.name!r}: sparse storage is not built; use data() and take()")
@@ -267,10 +281,10 @@ class Parameter:
         """Overwrite the array on every context."""
         self.shape = data.shape
         if self._data is None:
-            if self._deferred is None:
+            if self._deferred_init is None:
                 raise AssertionError(f"Parameter {self.name!r}: not initialized, so without data to set; call "
                                      f"initialize() first")
-            self._deferred = self._deferred._replace(data=as_array(data, self._dtype))
+            self._deferred_init = self._deferred_init._replace(data=as_array(data, self._dtype))
             return
         for x in self._data:
             x[:] = data
@@ -290,8 +304,8 @@ class Parameter:
         contexts = contexts_of(ctx)
         if self._data is not None:
             self._make_arrays(self._reduce(), contexts)
-        elif self._deferred is not None:
-            self._deferred = self._deferred._replace(contexts=contexts)
+        elif self._deferred_init is not None:
+            self._deferred_init = self._deferred_init._replace(contexts=contexts)
         else:
             raise ValueError(f"Parameter {self.name!r}: not initialized, so there is nothing to move; give ctx to "
                              f"initialize()")
@@ -310,14 +324,14 @@ class Parameter:
         return arrays[0] if len(arrays) == 1 else sum(arrays[1:], arrays[0]) / len(arrays)
 
     # -- checks -----------------------------------------------------------------------------------------------
-    def _at(self, arrays: list[NDArray] | None, ctx: Context | None) -> NDArray:
+    def _check_and_get(self, arrays: list[NDArray] | None, ctx: Context | None) -> NDArray:
         if arrays is None:
             self._raise_uninitialized()
         if ctx is None:
             if len(arrays) == 1:
                 return arrays[0]
             ctx = current_context()
-        index = self._by_context.get(ctx)
+        index = self._ctx_map.get(ctx)
         if index is None:
             raise RuntimeError(f"Parameter {self.name!r}: lives on {self.list_ctx()}; got ctx={ctx}; pass that context "
                                f"to initialize() or reset_ctx()")
@@ -329,7 +343,7 @@ class Parameter:
         return list(arrays)
 
     def _raise_uninitialized(self) -> None:
-        if self._deferred is not None:
+        if self._deferred_init is not None:
             raise DeferredInitializationError(
                 f"Parameter {self.name!r}: initialization waits for the first call, since shape {self._shape} is not "
                 f"known; run the block on data once, or give in_units, in_channels, etc. to its layers")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import AttributeValueError, FileFormatError, OperatorError
-from ..ops import Operator, registry
+from ..ops import Operator, custom, registry
 from ..ops.attributes import attribute_text
 from ..ops.not_built import NotBuiltOperator, not_built_reason
 from .auxiliary import auxiliary_nodes
@@ -125,6 +125,9 @@ def _node(entry: Mapping[str, Any], inputs: Sequence[Value], num_outputs: int, w
     name, texts = entry["name"], entry["attrs"]
     if entry["op"] == "null":
         return Node(None, name, hidden=texts)
+    if entry["op"] == custom.NAME:
+        users = custom.operator_of({k: v for k, v in texts.items() if not k.startswith("__")})
+        return Node(users, name, {}, inputs, texts)
     op = registry.find(entry["op"])
     if op is None:
         subgraphs = [_graph_of(g, f"{where}: subgraph of {name!r}") for g in entry["subgraphs"]]
@@ -160,7 +163,7 @@ def _refuse_unknown_operators(entries: Sequence[Mapping[str, Any]], where: str) 
     unknown: dict[str, list[str]] = {}
     for entry in entries:
         op = entry["op"]
-        if op != "null" and registry.find(op) is None and not_built_reason(op) is None:
+        if op not in ("null", custom.NAME) and registry.find(op) is None and not_built_reason(op) is None:
             unknown.setdefault(op, []).append(entry["name"])
     if unknown:
         named = ", ".join(f"{op} (node {names[0]!r}{f' and {len(names) - 1} more' if names[1:] else ''})"

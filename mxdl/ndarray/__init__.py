@@ -17,6 +17,7 @@ from . import (
     sparse,
 )
 from .create import arange, array, empty, eye, from_numpy, full, linspace, ones, zeros
+from .custom import Custom
 from .files import load, load_frombuffer, save
 from .functions import concatenate, histogram, moveaxis, onehot_encode, split_v2, waitall
 from .invoke import invoke, invoke_by_name

@@ -13,7 +13,6 @@ _FAMILIES = (
     (re.compile(r"_sg_mkldnn_\w+|_contrib_(quantize|quantize_v2|dequantize|requantize|quantized_\w+|calibrate_entropy)"),
      "load the model's float32 version instead"),
     (re.compile(r"_foreach|_while_loop|_cond"), "write it with nd.contrib in a hybridized block, which unrolls it"),
-    (re.compile(r"Custom"), "run the model imperatively"),
 )
 
 

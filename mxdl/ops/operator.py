@@ -297,6 +297,11 @@ class Operator:
             return self.parameters + [f"arg{i}" for i in range((count or 0) - len(self.parameters))]
         return list(self.parameters)
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether its gradient does not read that of its output, so that it may end what backward starts from."""
+        return self.surrogate
+
     def num_outputs(self, attrs: Mapping[str, Any]) -> int:
         """How many tensors the kernel returns."""
         return self._num_outputs if isinstance(self._num_outputs, int) else self._num_outputs(self.filled(attrs))

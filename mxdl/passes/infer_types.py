@@ -247,7 +247,7 @@ _memo: dict[tuple, tuple[TensorType, ...]] = {}
 def output_types(op: Operator, attrs: dict, inputs: tuple[TensorType, ...], node: Node | None = None
                  ) -> tuple[TensorType, ...]:
     """Types of an operator's outputs; remembered, since deep graphs repeat themselves."""
-    key = (op.name, attrs_key(attrs), inputs)
+    key = (op, attrs_key(attrs), inputs)
     found = _memo.get(key)
     if found is None:
         if len(_memo) > 100_000:

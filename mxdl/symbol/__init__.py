@@ -3,6 +3,7 @@ from ..errors import missing_attribute
 from . import _internal, contrib, image, linalg, op, random, register, sparse
 from .choosing import histogram, hypot, maximum, minimum, pow, power, split_v2
 from .creation import arange, eye, full, linspace, ones, zeros
+from .custom import Custom
 from .symbol import Symbol, load, load_json
 from .symbol import group as Group
 from .variable import var

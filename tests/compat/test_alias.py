@@ -11,9 +11,18 @@ def test_submodules_are_the_same_objects():
     done = run("from mxdl import compat; compat.install(); compat.install()\n"
                "import mxnet as mx, mxdl, mxnet.kv, mxnet.errors\n"
                "from mxnet import kvstore\nfrom mxnet.errors import MXNetError\n"
-               "assert mx is mxdl and kvstore is mxdl.kvstore and mxnet.kv is mxdl.kvstore\n"
+               "assert mx.nd is mxdl.nd and kvstore is mxdl.kvstore and mxnet.kv is mxdl.kvstore\n"
                "assert MXNetError is mxdl.MXNetError and mxdl.errors.__spec__.name == 'mxdl.errors'\n")
     assert done.returncode == 0, done.stderr
+
+
+def test_it_says_which_mxnet_it_is():
+    """GluonCV and GluonNLP refuse to be imported where `mxnet.__version__` is not theirs."""
+    done = run("from mxdl import compat; compat.install()\nimport importlib.util, mxnet, mxdl\n"
+               "assert mxnet.__version__ == '1.9.1' != mxdl.__version__\n"
+               "assert importlib.util.find_spec('mxnet').name == 'mxnet' and 'gluon' in dir(mxnet)\n"
+               "try: mxnet.nothing\nexcept AttributeError as error: print(error)\n")
+    assert done.returncode == 0 and "nothing" in done.stdout, done.stderr
 
 
 def test_a_module_that_is_not_there():
@@ -39,7 +48,7 @@ def test_run_gives_a_script_its_own_arguments(tmp_path):
     (tmp_path / "beside.py").write_text("x = 1\n")
     done = subprocess.run([sys.executable, "-m", "mxdl.cli.main", "run", str(script), "--lr", "3"],
                           capture_output=True, text=True)
-    assert done.stdout == "mxdl ['--lr', '3'] 1 __main__\n", done.stderr
+    assert done.stdout == "mxnet ['--lr', '3'] 1 __main__\n", done.stderr
 
 
 OLD_SCRIPT = """

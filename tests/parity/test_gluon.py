@@ -35,7 +35,7 @@ def train(net, *inputs):
         "input gradients": [x.grad for x in inputs],
     }
 
-nn, rnn, loss = mx.gluon.nn, mx.gluon.rnn, mx.gluon.loss
+nn, rnn, loss, cnn = mx.gluon.nn, mx.gluon.rnn, mx.gluon.loss, mx.gluon.contrib.cnn
 rng = np.random.RandomState(3)
 def uniform(*shape):
     return rng.uniform(-1, 1, shape).astype("float32")
@@ -77,6 +77,8 @@ nn.Lambda("relu") | 2, 3
 nn.HybridLambda(lambda F, x: F.exp(x) * 2) | 2, 3
 nn.ReflectionPad2D(1) | 1, 2, 4, 4
 nn.Dropout(0.0) | 2, 3
+cnn.DeformableConvolution(4, 3, 2, 1, num_deformable_group=2, prefix="x_") | 1, 4, 5, 6
+cnn.DeformableConvolution(4, (3, 2), groups=2, use_bias=False, activation="relu", in_channels=4) | 1, 4, 5, 6
 """
 
 RECURRENT = """
@@ -178,6 +180,21 @@ cut = len(net.prefix)
 result = [[name[cut:], list(p.shape)] for name, p in net.collect_params().items()]
 result.append(sorted(net._collect_params_with_prefix()))
 """)
+
+
+def test_modulated_deformable_convolution(same_as_mxnet):
+    """Its gradients MXNet has on a GPU only."""
+    same_as_mxnet(TRAIN + """
+net, x = cnn.ModulatedDeformableConvolution(4, 3, padding=1, dilation=2, prefix="x_"), mx.nd.array(uniform(1, 4, 6, 6))
+net.initialize()
+net(x)
+parameters = net.collect_params()
+for k, name in enumerate(sorted(parameters)):
+    parameters[name].set_data(pattern(parameters[name].shape, k))
+eager = net(x)
+net.hybridize()
+result = [sorted(parameters), eager, net(x)]
+""", tolerance=3e-5)
 
 
 def test_block_names_count_up(same_as_mxnet):

@@ -18,14 +18,16 @@ import torch.utils.data
 from ... import random
 from ...device import cpu_pinned
 from ...errors import MXNetError
-from ...ndarray import NDArray
 from .batchify import ForkingPickler as ForkingPickler
 from .batchify import Sendable, default_batchify_fn
 from .batchify import default_mp_batchify_fn as default_mp_batchify_fn
 from .dataset import Dataset
+from .pool_iterator import MultiWorkerIter as _MultiWorkerIter  # noqa: F401  (libraries build on it)
+from .pool_iterator import in_context
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 MANY_FILES = 1 << 16
+_as_in_context = in_context      # what libraries import
 
 
 class DataLoader:
@@ -82,7 +84,7 @@ class DataLoader:
             batches = self._made_by_threads()
         else:
             batches = self._made_by_processes()
-        return batches if self._pinned is None else (_as_in_context(batch, self._pinned) for batch in batches)
+        return batches if self._pinned is None else (in_context(batch, self._pinned) for batch in batches)
 
     def _make(self, numbers: list[int]) -> Any:
         return self._batchify_fn([self._dataset[number] for number in numbers])
@@ -189,14 +191,3 @@ def _begin_worker(_number: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2 ** 32)
     python_random.seed(seed)
-
-
-def _as_in_context(value: Any, context: Any) -> Any:
-    """`value` with its arrays on `context`."""
-    if isinstance(value, NDArray):
-        return value.as_in_context(context)
-    if isinstance(value, (list, tuple)):
-        return type(value)(_as_in_context(part, context) for part in value)
-    if isinstance(value, dict):
-        return {name: _as_in_context(part, context) for name, part in value.items()}
-    return value

@@ -69,17 +69,17 @@ class Embedding(HybridBlock):
     def __init__(self, input_dim: int, output_dim: int, dtype: Any = "float32", weight_initializer: Any = None,
                  sparse_grad: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self._attrs = {"input_dim": input_dim, "output_dim": output_dim, "dtype": dtype, "sparse_grad": sparse_grad}
+        self._kwargs = {"input_dim": input_dim, "output_dim": output_dim, "dtype": dtype, "sparse_grad": sparse_grad}
         with self.name_scope():
             self.weight = self.params.get("weight", shape=(input_dim, output_dim), init=weight_initializer,
                                           dtype=dtype, allow_deferred_init=True,
                                           grad_stype="row_sparse" if sparse_grad else "default")
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any) -> Any:
-        return F.Embedding(x, weight, name="fwd", **self._attrs)
+        return F.Embedding(x, weight, name="fwd", **self._kwargs)
 
     def __repr__(self) -> str:
-        return "{}({input_dim} -> {output_dim}, {dtype})".format(type(self).__name__, **self._attrs)
+        return "{}({input_dim} -> {output_dim}, {dtype})".format(type(self).__name__, **self._kwargs)
 
 
 class Flatten(HybridBlock):

@@ -42,12 +42,12 @@ class _Conv(HybridBlock):
         n = self._dimensions
         check_layout(layout, n, type(self).__name__)
         self._channels, self._in_channels = channels, in_channels
-        self._attrs: dict[str, Any] = {
+        self._kwargs: dict[str, Any] = {
             "kernel": spread(kernel_size, n, "kernel_size"), "stride": spread(strides, n, "strides"),
             "dilate": spread(dilation, n, "dilation"), "pad": spread(padding, n, "padding"),
             "num_filter": channels, "num_group": groups, "no_bias": not use_bias, "layout": layout}
         if output_padding is not None:
-            self._attrs["adj"] = spread(output_padding, n, "output_padding")
+            self._kwargs["adj"] = spread(output_padding, n, "output_padding")
         with self.name_scope():
             self.weight = self.params.get("weight", shape=self._weight_shape(), init=weight_initializer,
                                           allow_deferred_init=True)
@@ -60,24 +60,24 @@ class _Conv(HybridBlock):
 
     def _ends(self) -> tuple[int, int]:
         """The first and the channel length of the weight."""
-        return self._channels, self._in_channels // self._attrs["num_group"]
+        return self._channels, self._in_channels // self._kwargs["num_group"]
 
     def _weight_shape(self) -> tuple[int, ...]:
         """[O, I / g, k...], or [O, k..., I / g] for layouts with channels last."""
         first, channels = self._ends()
-        kernel = self._attrs["kernel"]
-        return (first, channels, *kernel) if self._attrs["layout"][1] == "C" else (first, *kernel, channels)
+        kernel = self._kwargs["kernel"]
+        return (first, channels, *kernel) if self._kwargs["layout"][1] == "C" else (first, *kernel, channels)
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
-        out = getattr(F, self._operator)(x, weight, bias, name="fwd", **self._attrs)
+        out = getattr(F, self._operator)(x, weight, bias, name="fwd", **self._kwargs)
         return out if self.act is None else self.act(out)
 
     def _in_channels_text(self) -> int | None:
         shape = self.weight.shape
-        return (shape[1] if self._attrs["layout"][1] == "C" else shape[-1]) or None
+        return (shape[1] if self._kwargs["layout"][1] == "C" else shape[-1]) or None
 
     def __repr__(self) -> str:
-        attrs, n = self._attrs, self._dimensions
+        attrs, n = self._kwargs, self._dimensions
         words = [f"{self._in_channels_text()} -> {self._channels}", f"kernel_size={attrs['kernel']}",
                  f"stride={attrs['stride']}"]
         if attrs["pad"] != (0,) * n:
@@ -100,7 +100,7 @@ class _ConvTranspose(_Conv):
 
     def _ends(self) -> tuple[int, int]:
         """The weight is [I, O / g, k...]."""
-        return self._in_channels, self._channels // self._attrs["num_group"]
+        return self._in_channels, self._channels // self._kwargs["num_group"]
 
     def _in_channels_text(self) -> int | None:
         return self.weight.shape[0] or None

@@ -14,7 +14,7 @@ class _BatchNorm(HybridBlock):
                  running_mean_initializer: Any = "zeros", running_variance_initializer: Any = "ones",
                  in_channels: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
-        self._attrs = {"axis": axis, "eps": epsilon, "momentum": momentum, "fix_gamma": not scale,
+        self._kwargs = {"axis": axis, "eps": epsilon, "momentum": momentum, "fix_gamma": not scale,
                        "use_global_stats": use_global_stats}
         self._axis = axis
         self.fuse_relu = fuse_relu
@@ -32,11 +32,11 @@ class _BatchNorm(HybridBlock):
         super().cast("float32" if is_half(dtype) else dtype)
 
     def hybrid_forward(self, F: Any, x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any) -> Any:
-        out = F.BatchNorm(x, gamma, beta, running_mean, running_var, name="fwd", **self._attrs)
+        out = F.BatchNorm(x, gamma, beta, running_mean, running_var, name="fwd", **self._kwargs)
         return F.Activation(out, act_type="relu") if self.fuse_relu else out
 
     def __repr__(self) -> str:
-        content = ", ".join(f"{key}={value}" for key, value in self._attrs.items())
+        content = ", ".join(f"{key}={value}" for key, value in self._kwargs.items())
         return f"{type(self).__name__}({content}, in_channels={channels_known(self.gamma.shape[0])})"
 
 
@@ -74,7 +74,7 @@ class InstanceNorm(HybridBlock):
                  beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", in_channels: int = 0,
                  **kwargs: Any):
         super().__init__(**kwargs)
-        self._attrs = {"eps": epsilon, "axis": axis, "center": center, "scale": scale}
+        self._kwargs = {"eps": epsilon, "axis": axis, "center": center, "scale": scale}
         self._axis, self._epsilon = axis, epsilon
         self.gamma = self.params.get("gamma", grad_req="write" if scale else "null", shape=(in_channels,),
                                      init=gamma_initializer, allow_deferred_init=True)
@@ -88,7 +88,7 @@ class InstanceNorm(HybridBlock):
         return F.InstanceNorm(x, gamma, beta, name="fwd", eps=self._epsilon).swapaxes(1, self._axis)
 
     def __repr__(self) -> str:
-        content = ", ".join(f"{key}={value}" for key, value in self._attrs.items())
+        content = ", ".join(f"{key}={value}" for key, value in self._kwargs.items())
         return f"{type(self).__name__}({content}, in_channels={self.gamma.shape[0]})"
 
 
@@ -99,7 +99,7 @@ class LayerNorm(HybridBlock):
                  beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", in_channels: int = 0,
                  prefix: str | None = None, params: Any = None):
         super().__init__(prefix=prefix, params=params)
-        self._attrs = {"eps": epsilon, "axis": axis, "center": center, "scale": scale}
+        self._kwargs = {"eps": epsilon, "axis": axis, "center": center, "scale": scale}
         self._axis, self._epsilon = axis, epsilon
         self.gamma = self.params.get("gamma", grad_req="write" if scale else "null", shape=(in_channels,),
                                      init=gamma_initializer, allow_deferred_init=True)
@@ -110,7 +110,7 @@ class LayerNorm(HybridBlock):
         return F.LayerNorm(data, gamma=gamma, beta=beta, axis=self._axis, eps=self._epsilon)
 
     def __repr__(self) -> str:
-        content = ", ".join(f"{key}={value}" for key, value in self._attrs.items())
+        content = ", ".join(f"{key}={value}" for key, value in self._kwargs.items())
         return f"{type(self).__name__}({content}, in_channels={self.gamma.shape[0]})"
 
 
@@ -124,7 +124,7 @@ class GroupNorm(HybridBlock):
                  beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", prefix: str | None = None,
                  params: Any = None):
         super().__init__(prefix=prefix, params=params)
-        self._attrs = {"eps": epsilon, "num_groups": num_groups, "center": center, "scale": scale}
+        self._kwargs = {"eps": epsilon, "num_groups": num_groups, "center": center, "scale": scale}
         self._num_groups, self._epsilon = num_groups, epsilon
         self.gamma = self.params.get("gamma", grad_req="write" if scale else "null", shape=(num_groups,),
                                      init=gamma_initializer, allow_deferred_init=True)
@@ -135,5 +135,5 @@ class GroupNorm(HybridBlock):
         return F.GroupNorm(data, gamma=gamma, beta=beta, num_groups=self._num_groups, eps=self._epsilon)
 
     def __repr__(self) -> str:
-        content = ", ".join(f"{key}={value}" for key, value in self._attrs.items())
+        content = ", ".join(f"{key}={value}" for key, value in self._kwargs.items())
         return f"{type(self).__name__}({content})"

@@ -16,21 +16,21 @@ class _Pooling(HybridBlock):
         n = self._dimensions
         check_layout(layout, n, type(self).__name__)
         size = spread(pool_size, n, "pool_size")
-        self._attrs: dict[str, Any] = {
+        self._kwargs: dict[str, Any] = {
             "kernel": size, "stride": size if strides is None else spread(strides, n, "strides"),
             "pad": spread(padding, n, "padding"), "global_pool": global_pool, "pool_type": pool_type,
             "layout": layout, "pooling_convention": "full" if ceil_mode else "valid"}
         if count_include_pad is not None:
-            self._attrs["count_include_pad"] = count_include_pad
+            self._kwargs["count_include_pad"] = count_include_pad
 
     def _alias(self) -> str:
         return "pool"
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
-        return F.Pooling(x, name="fwd", **self._attrs)
+        return F.Pooling(x, name="fwd", **self._kwargs)
 
     def __repr__(self) -> str:
-        attrs = self._attrs
+        attrs = self._kwargs
         return (f"{type(self).__name__}(size={attrs['kernel']}, stride={attrs['stride']}, padding={attrs['pad']}, "
                 f"ceil_mode={attrs['pooling_convention'] == 'full'}, global_pool={attrs['global_pool']}, "
                 f"pool_type={attrs['pool_type']}, layout={attrs['layout']})")
