@@ -90,14 +90,15 @@ def eye(*, N: int, M: int = 0, k: int = 0, ctx: str = "", dtype: DType = "float3
     return square
 
 
-@operator("zeros_like", aliases=("_sparse_zeros_like",), traits=LIKE, gradient=NOT_DIFFERENTIABLE,
+@operator("zeros_like", aliases=("_sparse_zeros_like",), traits=LIKE, ignored=("dtype",), gradient=NOT_DIFFERENTIABLE,
           samples=[Sample((2, 3)), Sample(((2, 3), "int32"))])
 def zeros_like(data):
     """Zeros in the shape and dtype of data.  data, out: T[...]"""
     return torch.zeros_like(data)
 
 
-@operator("ones_like", traits=LIKE, gradient=NOT_DIFFERENTIABLE, samples=[Sample((2, 3)), Sample(((2, 3), "int32"))])
+@operator("ones_like", traits=LIKE, ignored=("dtype",), gradient=NOT_DIFFERENTIABLE,
+          samples=[Sample((2, 3)), Sample(((2, 3), "int32"))])
 def ones_like(data):
     """Ones in the shape and dtype of data.  data, out: T[...]"""
     return torch.ones_like(data)

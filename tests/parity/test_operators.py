@@ -100,3 +100,11 @@ def test_enough_operators_are_compared():
 def test_every_operator_is_compared_or_says_why():
     silent = [op.name for op in registry.all() if op.parity == "" and not op.samples]
     assert not silent, f"operators without samples that do not say why they are not compared: {silent}"
+
+
+def test_like_operators_leave_a_dtype_aside(same_as_mxnet):
+    """GluonCV's CenterNet gives one; MXNet ignores it."""
+    same_as_mxnet("""
+x = mx.nd.ones((2, 3), dtype='int32')
+result = [(y.asnumpy(), str(y.dtype)) for y in (mx.nd.zeros_like(x, dtype='int64'), mx.nd.ones_like(x, dtype='float32'))]
+""")
