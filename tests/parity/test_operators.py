@@ -106,5 +106,6 @@ def test_like_operators_leave_a_dtype_aside(same_as_mxnet):
     """GluonCV's CenterNet gives one; MXNet ignores it."""
     same_as_mxnet("""
 x = mx.nd.ones((2, 3), dtype='int32')
-result = [(y.asnumpy(), str(y.dtype)) for y in (mx.nd.zeros_like(x, dtype='int64'), mx.nd.ones_like(x, dtype='float32'))]
+made = mx.nd.zeros_like(x, dtype='int64'), mx.nd.ones_like(x, dtype='float32')
+result = [(y.asnumpy(), str(y.dtype)) for y in made]
 """)
