@@ -8,7 +8,8 @@ The step runs in a process of its own (`--step`), whose VmHWM is what is reporte
 that shares nothing are counted, not run.
 --extra: also steps of two shallow nets that fit as they are, in turn, by the same allocator; what a layer more costs
 them, against what one costs the deep net.  Their first steps do not count: they take pages that the machine has to make
-first, several GB of them, which is no work of a layer and varies by a half.  The deep net has its first step alone.
+first, several GB of them, which is no work of a layer and varies by a half.  The deep net has its first step alone,
+less what tracing and planning took.
 --against keep: the shallow nets by the allocator as it comes, which faults fewer pages.
 """
 from __future__ import annotations
@@ -83,6 +84,20 @@ def batch_of(net: Net, shapes: list):
     return mx.nd.array(data), mx.nd.array(rng.integers(0, classes, shapes[1]))
 
 
+def at_first_run() -> list[float]:
+    """Will hold the process's CPU time when the first program begins: the net is traced and planned then."""
+    from mxdl.executor.program import Program
+    found: list[float] = []
+    plain = Program.run
+
+    def run(self, *args):
+        Program.run = plain
+        found.append(time.process_time())
+        return plain(self, *args)
+    Program.run = run
+    return found
+
+
 def run_step(name: str, again: int = 0) -> dict:
     """Build, initialize and train one step; what the process took.   again: further steps, whose times are told."""
     import mxdl as mx
@@ -93,14 +108,16 @@ def run_step(name: str, again: int = 0) -> dict:
     model.hybridize(mirror=net.mirror, max_recompute=net.max_recompute)
     trainer = mx.gluon.Trainer(model.collect_params(), "sgd", {"learning_rate": 1e-3, "momentum": 0.9})
     parameters = sum(p.data().size for p in model.collect_params().values() if p.grad_req != "null")
+    planned_at = at_first_run()
     prepared, wall, cpu = status("VmHWM"), time.time(), time.process_time()
     with mx.autograd.record():
         loss = model(x, y)
     forward = status("VmHWM")
     trainer.backward_and_step(loss, net.batch)
     found = {"parameters": parameters, "loss": float(loss.mean().asscalar()), "wall_s": time.time() - wall,
-             "cpu_s": time.process_time() - cpu, "prepared_bytes": prepared, "after_forward_bytes": forward,
-             "peak_bytes": status("VmHWM"), "total_s": time.time() - started, "later_cpu_s": []}
+             "cpu_s": time.process_time() - cpu, "planning_cpu_s": planned_at[0] - cpu,
+             "prepared_bytes": prepared, "after_forward_bytes": forward, "peak_bytes": status("VmHWM"),
+             "total_s": time.time() - started, "later_cpu_s": []}
     for _ in range(again):
         cpu = time.process_time()
         with mx.autograd.record():
@@ -158,7 +175,8 @@ def main() -> None:
                         help="measure the extra time a layer, against shallow nets")
     parser.add_argument("--against", choices=["return", "keep"], default="return",
                         help="MXDL_MALLOC of the shallow nets (default: the deep net's)")
-    parser.add_argument("--step-cpu-s", type=float, metavar="S", help="the deep step's CPU time, where it was measured")
+    parser.add_argument("--step-cpu-s", type=float, metavar="S",
+                        help="the deep step's CPU time without planning, where it was measured")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--step", choices=list(NETS), help=argparse.SUPPRESS)
     parser.add_argument("--again", type=int, default=0, help=argparse.SUPPRESS)
@@ -179,13 +197,14 @@ def show(options: argparse.Namespace) -> None:
         step = found["measured"] = in_a_process(options.threads, MAPPED, "--step", options.net)
         rows = [["measured: peak of the process", f"{step['peak_bytes'] / 1e9:.2f} GB", f"at most {net.limit_gb} GB"],
                 ["  after the forward pass", f"{step['after_forward_bytes'] / 1e9:.2f} GB", ""],
-                ["  step: wall, CPU", f"{step['wall_s']:.0f} s, {step['cpu_s']:.0f} s", ""],
+                ["  step: wall, CPU (planning)",
+                 f"{step['wall_s']:.0f} s, {step['cpu_s']:.0f} s ({step['planning_cpu_s']:.0f} s)", ""],
                 ["  parameters", f"{step['parameters'] / 1e6:.0f} M", ""]]
     if not options.no_before:
         found["planned"] = in_a_process(1, {}, "--count", options.net)
     if options.extra:
         found["extra"] = extra_time(options.net, options.threads,
-                                    options.step_cpu_s or found["measured"]["cpu_s"], options.extra,
+                                    options.step_cpu_s or step["cpu_s"] - step["planning_cpu_s"], options.extra,
                                     {**MAPPED, "MXDL_MALLOC": options.against})
     if "planned" in found:
         plan, published = found["planned"], [f"published {gb} GB" for gb in net.published_gb] or ["", ""]
