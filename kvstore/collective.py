@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .bucket import NOBODY, Piece, cut, read
-from .collective_direct import DirectSums
+from .collective_direct import PIECE_BYTES, DirectSums
 from .collective_network import Leaders
 from .collective_sockets import SocketLeaders
 from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, RESULT, Board
@@ -66,7 +66,7 @@ class Machine:
         self.board, self.places, self.number, self.leaders = board, places, number, leaders
         self.machines = 1 + max(place.machine for place in places)
         self.rank = places.index(Place(number, board.rank))
-        self._direct = DirectSums(leaders, board.block_bytes) \
+        self._direct = DirectSums(leaders) \
             if len(places) == self.machines and isinstance(leaders, SocketLeaders) else None
         self._next = 0                                     # the first block that no operation has used
         self._sent = 0                                     # the first block that is not exchanged yet
@@ -79,7 +79,7 @@ class Machine:
     # -- the three operations ---------------------------------------------------------------------------------
     def allreduce(self, sources: list[Tensor], targets: list[list[Tensor]]) -> None:
         """Writes the sum of each source over all workers into its targets.  All of one dtype, flat, contiguous."""
-        self.allreduce_pieces(cut(sources, targets, self.length_of(sources[0].dtype)))
+        self.allreduce_pieces(cut(sources, targets, self.sum_bytes // sources[0].itemsize))
 
     def allreduce_pieces(self, pieces: list[Piece]) -> None:
         """As `allreduce`, of streams that are cut already, one after the other; the last piece of each may be short."""
@@ -109,6 +109,11 @@ class Machine:
     def length_of(self, dtype: torch.dtype) -> int:
         """Elements of a block."""
         return self.board.block_bytes // dtype.itemsize
+
+    @property
+    def sum_bytes(self) -> int:
+        """The most that a piece of an `allreduce` has."""
+        return self.board.block_bytes if self._direct is None else PIECE_BYTES
 
     def close(self) -> None:
         """Lets the others know that this worker is gone."""

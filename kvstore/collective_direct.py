@@ -10,8 +10,9 @@ from torch import Tensor
 from .bucket import Piece, read
 from .collective_sockets import SocketLeaders, Work
 
-UNDER_WAY = 16              # pieces
-LEAST_BYTES = 1 << 15       # arrays of a piece that are smaller on average are put together first
+PIECE_BYTES = 4 << 20
+UNDER_WAY = 6               # pieces
+LEAST_BYTES = 1 << 14       # arrays of a piece that are smaller on average are put together first
 
 
 class Sum(NamedTuple):
@@ -23,10 +24,10 @@ class Sum(NamedTuple):
 
 
 class DirectSums:
-    """block_bytes: the most that a piece has."""
+    """Used on every machine, or on none."""
 
-    def __init__(self, leaders: SocketLeaders, block_bytes: int):
-        self._leaders, self._block_bytes = leaders, block_bytes
+    def __init__(self, leaders: SocketLeaders):
+        self._leaders = leaders
         self._staging: list[Tensor] = []
         self._next = 0      # the number of the next piece: machines add in turn
 
@@ -56,7 +57,7 @@ class DirectSums:
         """The sources, one after the other.  out: T[length], not used again before this piece is finished"""
         place = self._next % UNDER_WAY
         while len(self._staging) <= place:
-            self._staging.append(torch.empty(self._block_bytes, dtype=torch.uint8))
+            self._staging.append(torch.empty(PIECE_BYTES, dtype=torch.uint8))
         staged = self._staging[place].view(piece.sources[0].dtype)[:piece.length]
         return torch.cat(piece.sources, out=staged)
 

@@ -129,7 +129,7 @@ class DistSyncStore(LocalStore):
         tasks, late = self._begin_sums([(name, one, copies) for (name, copies), one in
                                         zip(call, reduced, strict=True)], priority, will_wait=True)
         if not late and self._plans_calls:
-            self._plans.learn(key, value, tasks, self._machine.board.block_bytes)
+            self._plans.learn(key, value, tasks, self._machine.sum_bytes)
         self._schedule.wait(tasks)
         _copy_late(late)
 

@@ -87,7 +87,7 @@ class Rounds:
                 streams[work.source.dtype].append(work)
         for dtype, some in streams.items():
             yield from cut([work.source for work in some], [work.targets for work in some],
-                           self.machine.length_of(dtype))
+                           self.machine.sum_bytes // dtype.itemsize)
 
     def _run_coded_sum(self, works: list[Work]) -> None:
         assert self.coded is not None
