@@ -53,7 +53,10 @@ class DistSyncStore(LocalStore):
     def _begin(self) -> tuple[Rounds, Elastic | None]:
         self._meeting = Meeting(self._control)
         self._barriers = self._gathered = 0
-        return Rounds(self._meeting, self._values, self._store), None
+        return Rounds(self._meeting, self._values, self._store, self._is_lazy), None
+
+    def _is_lazy(self) -> bool | None:
+        return getattr(self._updater, "is_lazy", None)
 
     @property
     def _machine(self) -> Machine:

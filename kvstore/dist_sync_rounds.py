@@ -24,10 +24,12 @@ class Rounds:
 
     values: the store's, by key.   apply: gives reduced values to the store's updater, or makes them its values.
     owners: of every key the worker that updates it.   loads: bytes that each worker owns.   coded: compressed sums.
+    is_lazy: whether an optimizer leaves rows alone that have no gradient; None: the store runs none.
     """
 
-    def __init__(self, meeting: Meeting, values: dict[Key, Tensor], apply: Callable[[list, list], None]):
-        self._meeting, self.values, self._apply = meeting, values, apply
+    def __init__(self, meeting: Meeting, values: dict[Key, Tensor], apply: Callable[[list, list], None],
+                 is_lazy: Callable[[], bool | None]):
+        self._meeting, self.values, self._apply, self.is_lazy = meeting, values, apply, is_lazy
         self.owners: dict[Key, int] = {}
         self.loads = [0] * len(self.machine.places)
         self.coded: Coded | None = None
@@ -145,9 +147,23 @@ class Rounds:
 
     def _run_rows(self, works: list[Work]) -> None:
         for work in works:
-            total = sum_of_rows(self.machine, work.source)
-            self._apply([(work.key, [self.values[work.key]])], [total])
+            self._update_rows(work.key, sum_of_rows(self.machine, work.source))
         self._count_works(works)
+
+    def _update_rows(self, key: Key, total: Tensor) -> None:
+        """Every worker applies a sum of rows, but an optimizer runs where its states are: there, and the rows travel.
+
+        total: row-sparse T[N, *S], coalesced
+        """
+        owner, weight = self.owners[key], self.values[key]
+        if self.is_lazy() is None or owner == self.rank:
+            self._apply([(key, [weight])], [total])
+        if self.is_lazy() is None:
+            return
+        ids = total.indices()[0] if self.is_lazy() else torch.arange(len(weight))
+        rows = weight.index_select(0, ids)
+        self.machine.spread([self._share(owner, [flat(rows)])])
+        weight.index_copy_(0, ids, rows)
 
     def _run_barrier(self, works: list[Work]) -> None:
         """All workers have come: the round itself was the meeting."""

@@ -193,12 +193,9 @@ class LocalStore(KVStore):
                 else:      # a new tensor, which nobody else holds
                     self._values[key] = value.to(self._values[key].dtype)
             return
-        keys = [key for key, _ in call]
-        for key, value in zip(keys, reduced, strict=True):
-            if value.is_sparse and self._kinds[key] is not None:
-                raise StoreNotBuiltError(f"push: key {key!r}: the optimizer of the store {self._name!r} takes dense "
-                                         f"gradients; got row-sparse ones; use 'dist_async', whose servers update "
-                                         f"rows, or push dense arrays")
+        dense = [position for position, value in enumerate(reduced)
+                 if not (value.is_sparse and self._update_rows(call[position][0], value))]
+        keys, reduced = [call[position][0] for position in dense], [reduced[position] for position in dense]
         grads = [as_kind(value, self._kinds[key]) for key, value in zip(keys, reduced, strict=True)]
         weights = [as_kind(self._values[key], self._kinds[key]) for key in keys]
         if getattr(self._updater, "takes_lists", False):
@@ -206,6 +203,19 @@ class LocalStore(KVStore):
         else:
             for arguments in zip(keys, grads, weights, strict=True):
                 self._updater(*arguments)
+
+    def _update_rows(self, key: Key, grad: Tensor) -> bool:
+        """Updates the rows of a row-sparse gradient.  False: the updater takes sparse tensors itself."""
+        kind = self._kinds[key]
+        if kind is None:
+            return False
+        if not hasattr(self._updater, "update_rows"):
+            raise StoreNotBuiltError(f"push: key {key!r}: an updater of one's own takes dense {kind.__name__}; got a "
+                                     f"row-sparse gradient; use set_optimizer, or push dense arrays")
+        grad = grad.coalesce()
+        rows = as_kind(grad.values().contiguous(), kind)
+        self._updater.update_rows(key, grad.indices()[0], rows, as_kind(self._values[key], kind))
+        return True
 
     def _replace(self, key: Key, value: Tensor) -> None:
         if value.is_sparse or self._values[key].is_sparse:

@@ -125,19 +125,8 @@ class ServerUpdater:
             self._updater(key, _array(grad), _array(weight))
 
     def update_rows(self, key: Any, ids: torch.Tensor, grad: torch.Tensor, weight: torch.Tensor) -> None:
-        """Changes the rows `ids` of a weight and of its states, and leaves the others as they are (a lazy update).
-
-        ids: int64[n], distinct;  grad: T[n, ...].
-        """
-        updater, optimizer = self._updater, self._updater.optimizer
-        optimizer._set_current_context(0)
-        state = updater._state(key, _array(weight))
-        some = _rows(state, ids)
-        rows = weight.index_select(0, ids)
-        optimizer.update_multi_precision([key], [_array(rows)], [_array(grad)], [some]) if updater.takes_lists else \
-            optimizer.update_multi_precision(key, _array(rows), _array(grad), some)
-        weight.index_copy_(0, ids, rows)
-        _put_rows(state, some, ids)
+        """Changes the rows `ids` of a weight; ids: int64[n], distinct;  grad: T[n, ...]."""
+        self._updater.update_rows(key, ids, _array(grad), _array(weight))
 
     def set_settings(self, settings: dict[str, Any]) -> None:
         apply_settings(self._updater.optimizer, settings)
@@ -170,20 +159,6 @@ def _arrays(state: Any) -> Any:
     if isinstance(state, torch.Tensor):
         return _array(state)
     return tuple(map(_arrays, state)) if isinstance(state, tuple) else state
-
-
-def _rows(state: Any, ids: torch.Tensor) -> Any:
-    if isinstance(state, NDArray):
-        return _array(state._data.index_select(0, ids))
-    return tuple(_rows(part, ids) for part in state) if isinstance(state, (list, tuple)) else state
-
-
-def _put_rows(state: Any, some: Any, ids: torch.Tensor) -> None:
-    if isinstance(state, NDArray):
-        state._data.index_copy_(0, ids, some._data)
-    elif isinstance(state, (list, tuple)):
-        for part, piece in zip(state, some, strict=True):
-            _put_rows(part, piece, ids)
 
 
 register_builder(build)

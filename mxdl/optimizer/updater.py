@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from ..ndarray import NDArray
 from . import states as state_files
 from .base import Optimizer
@@ -50,6 +52,28 @@ class Updater:
         self.states_synced[key] = True
         return self.states[key]
 
+    @property
+    def is_lazy(self) -> bool:
+        """Whether `update_rows` leaves other rows as they are; not with an optimizer's ``lazy_update=False``."""
+        return getattr(self.optimizer, "lazy_update", True)
+
+    def update_rows(self, index, ids: torch.Tensor, grad: NDArray, weight: NDArray) -> None:
+        """Updates rows of a weight and of its states: decay, momentum and the like of the other rows stand still.
+
+        ids: int64[n], distinct.   grad: T[n, *S].   weight: T[N, *S]
+        """
+        if not self.is_lazy:
+            whole = torch.zeros_like(weight._data, dtype=grad._data.dtype).index_copy_(0, ids, grad._data)
+            return self(index, NDArray._wrap(whole, weight.context), weight)
+        self.optimizer._set_current_context(weight.context.device_id)
+        state = self._state(index, weight)
+        rows, some = _rows(weight, ids), _rows(state, ids)
+        if self.takes_lists:
+            self.optimizer.update_multi_precision([index], [rows], [grad], [some])
+        else:
+            self.optimizer.update_multi_precision(index, rows, grad, some)
+        _put_rows((weight, state), (rows, some), ids)
+
     def sync_state_context(self, state: Any, context) -> Any:
         """The state with its arrays on `context`."""
         if isinstance(state, NDArray):
@@ -77,6 +101,21 @@ class Updater:
         else:
             self.states = state_files.load(states, self.optimizer)
         self.states_synced = dict.fromkeys(self.states, False)
+
+
+def _rows(state: Any, ids: torch.Tensor) -> Any:
+    """A copy of rows `ids` of each array."""
+    if isinstance(state, NDArray):
+        return NDArray._wrap(state._data.index_select(0, ids), state.context)
+    return tuple(_rows(part, ids) for part in state) if isinstance(state, (list, tuple)) else state
+
+
+def _put_rows(state: Any, some: Any, ids: torch.Tensor) -> None:
+    if isinstance(state, NDArray):
+        state._data.index_copy_(0, ids, some._data)
+    elif isinstance(state, (list, tuple)):
+        for part, piece in zip(state, some, strict=True):
+            _put_rows(part, piece, ids)
 
 
 def get_updater(optimizer: Optimizer) -> Updater:

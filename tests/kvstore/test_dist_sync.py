@@ -5,8 +5,11 @@ import time
 import pytest
 import torch
 
+import mxdl as mx
+from mxdl import kvstore
 from mxdl.kvstore import DeadWorkerError, JobFailedError
 from mxdl.kvstore.dist_sync import DistSyncStore
+from mxdl.kvstore.reduction import add_rows
 from mxdl.kvstore.shared_memory import Board
 from tests.kvstore.synchronous import job, run
 
@@ -85,6 +88,42 @@ def test_the_golden_formula_holds_for_rows(hosts, dtype):
         for rank in range(everybody):
             assert (out[rank + 1] == 1 + 2 * 2 * RATE * (rank + 1)).all()
         assert (out[everybody + 1:] == 1).all()
+
+
+@pytest.mark.parametrize("hosts", [["a"], ["a", "a", "a"], ["a", "b"], ["a", "a", "b"]], ids="".join)
+@pytest.mark.parametrize("lazy", [True, False])
+def test_an_optimizer_updates_pushed_rows_as_one_process_would(hosts, lazy, tmp_path):
+    shape, everybody = (7, 3), len(hosts)
+
+    def optimizer():
+        return mx.optimizer.create("sgd", learning_rate=0.5, momentum=0.9, wd=0.1, lazy_update=lazy)
+
+    def grad(rank, step):
+        return rows(torch.full(shape, 0.5 * (rank + 1 + step)), [step, rank + 1])
+
+    def work(store):
+        store.init("e", mx.nd.ones(shape))
+        store.set_optimizer(optimizer())
+        for step in range(2):
+            store.push("e", grad(store.rank, step))
+        store.push("e", mx.nd.ones(shape))              # dense and row-sparse pushes share one state
+        store.save_optimizer_states(str(tmp_path / "states"))
+        store.load_optimizer_states(str(tmp_path / "states"))
+        store.push("e", grad(store.rank, 2))
+        out = mx.nd.zeros(shape)
+        store.pull("e", out)
+        return out.asnumpy()
+
+    alone = kvstore.create("local")
+    alone.init("e", mx.nd.ones(shape))
+    alone.set_optimizer(optimizer())
+    for step in (0, 1, None, 2):
+        alone.push("e", mx.nd.full(shape, everybody) if step is None
+                   else add_rows([grad(rank, step) for rank in range(everybody)]))
+    wanted = mx.nd.zeros(shape)
+    alone.pull("e", wanted)
+    for out in run(hosts, work):
+        assert (out == wanted.asnumpy()).all()
 
 
 @pytest.mark.parametrize("hosts", TOPOLOGIES[:2] + TOPOLOGIES[4:6], ids="".join)

@@ -212,11 +212,48 @@ def test_what_a_pull_lacks_is_told():
             call("e")
 
 
-def test_rows_for_an_optimizer_are_refused():
+LAZY = {"sgd": {"momentum": 0.9, "wd": 0.1}, "adam": {"wd": 0.1}, "ftrl": {}}
+
+
+@pytest.mark.parametrize("name", LAZY)
+@pytest.mark.parametrize("device", ["local", "device"])
+def test_an_optimizer_updates_the_rows_of_a_row_sparse_push_and_their_states_only(name, device):
+    settings = dict(LAZY[name], learning_rate=0.5)
+    store, alone = kvstore.create(device), kvstore.create("local")
+    begin = torch.arange(8.0).view(4, 2)
+    store.init("e", mx.nd.array(begin.numpy()))
+    alone.init("e", mx.nd.array(begin[[1, 3]].numpy()))        # the same rows as a table of their own, pushed densely
+    for one in (store, alone):
+        one.set_optimizer(mx.optimizer.create(name, **settings))
+    for scale in (1.0, -2.0):
+        store.push("e", [row_sparse([1], [[scale, 3.0]], 4), row_sparse([3, 1], [[5.0, scale], [1.0, 1.0]], 4)])
+        alone.push("e", mx.nd.array([[scale + 1, 4.0], [5.0, scale]]))
+    found, wanted = mx.nd.zeros((4, 2)), mx.nd.zeros((2, 2))
+    store.pull("e", found)
+    alone.pull("e", wanted)
+    assert (found.asnumpy()[[1, 3]] == wanted.asnumpy()).all() and (wanted.asnumpy() != begin[[1, 3]].numpy()).all()
+    assert (found.asnumpy()[[0, 2]] == begin[[0, 2]].numpy()).all()
+
+
+def test_an_optimizer_that_is_not_lazy_updates_all_rows():
+    sparse, dense = kvstore.create("local"), kvstore.create("local")
+    for store in (sparse, dense):
+        store.init("e", mx.nd.ones((4, 2)))
+        store.set_optimizer(mx.optimizer.create("sgd", learning_rate=0.5, wd=0.1, lazy_update=False))
+    grad = row_sparse([2], [[1.0, 2.0]], 4)
+    sparse.push("e", grad)
+    dense.push("e", mx.nd.array(grad.to_dense().numpy()))
+    found, wanted = mx.nd.zeros((4, 2)), mx.nd.zeros((4, 2))
+    sparse.pull("e", found)
+    dense.pull("e", wanted)
+    assert (found.asnumpy() == wanted.asnumpy()).all() and (found.asnumpy() != 1).all()
+
+
+def test_rows_for_a_function_of_dense_arrays_are_refused():
     store = kvstore.create("local")
     store.init("e", mx.nd.zeros((4, 2)))
-    store.set_optimizer(mx.optimizer.create("sgd", learning_rate=1.0))
-    with pytest.raises(StoreNotBuiltError, match="push: key 'e': the optimizer of the store 'local' takes dense"):
+    store.set_updater(lambda key, grad, weight: weight.__iadd__(grad))
+    with pytest.raises(StoreNotBuiltError, match="push: key 'e': an updater of one's own takes dense NDArray; got"):
         store.push("e", torch.ones(4, 2).to_sparse(1))
 
 
