@@ -27,11 +27,11 @@ from .array_bytes import cut, dtype_name, parts
 from .clocks import Clocks
 from .connection import Connection, EndOfConnection, admit
 from .control_client import Control
-from .errors import FrameError, JobError, JobFailedError, JoinRefusedError, KVStoreError
+from .errors import ControlLostError, FrameError, JobError, JobFailedError, JoinRefusedError, KVStoreError
 from .frames import Frame, Kind, take
 from .job import Job
 from .journal import Journal
-from .membership import ALIVE, DEAD, Member
+from .membership import ALIVE, DEAD, LEFT, Member
 from .server_trace import ServerTrace
 from .server_values import CHANGES, ServerValues
 
@@ -39,6 +39,7 @@ log = logging.getLogger("mxdl.kvstore")
 
 MAX_STRANGERS = 64
 NEWS_S = 2.0            # a worker may be quicker here than the news of its joining
+LEFT_S = 1.0            # without a worker, once all have left
 PUSHES = (Kind.PUSH, Kind.ROW_PUSH, Kind.CODED_PUSH)
 ANSWERED = (KVStoreError, TimeoutError)     # told to the worker; anything else ends its connection
 
@@ -114,16 +115,28 @@ class ParameterServer:
                 self._journal.close()
 
     def wait(self, patience: float | None = None) -> None:
-        """Serves until all workers are gone and nobody took their places in time.  Raises ControlLostError."""
+        """Serves until all workers are gone and nobody took their places in time.
+
+        Raises ControlLostError where the control server ends before the workers do.
+        """
         patience = self.job.join_timeout if patience is None else patience
-        while True:
-            if self.control.wait_for(self._all_ended, 60) and \
-                    not self.control.wait_for(lambda: not self._all_ended(), patience):
-                return
+        try:
+            while True:
+                if self.control.wait_for(self._all_ended, 60) and not self.control.wait_for(
+                        lambda: not self._all_ended(), LEFT_S if self._states() == {LEFT} else patience):
+                    return
+        except ControlLostError as error:
+            if not self._all_ended() or self._states() != {LEFT}:
+                raise
+            log.info("server %d: ends, as all workers have: %s", self.job.rank, error)
 
     def _all_ended(self) -> bool:
         workers = [one for one in self.control.members if one.role == "worker"]
         return len(workers) == self.job.num_workers and all(one.state != ALIVE for one in workers)
+
+    def _states(self) -> set[str]:
+        """Of the workers, as far as this server knows."""
+        return {one.state for one in self.control.members if one.role == "worker"}
 
     # -- connections ------------------------------------------------------------------------------------------
     def _accept(self, listener: socket.socket) -> None:

@@ -59,6 +59,22 @@ class Hosts:
                 _run(*place, "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "256kb",
                      "latency", "50ms")
 
+    def lose(self, percent: int) -> None:
+        """Every machine loses so many of the packets that come to it, at random; skips the test where nft cannot."""
+        rules = ("add table inet loss; add chain inet loss in { type filter hook input priority 0; policy accept; }; "
+                 f"add rule inet loss in iifname eth0 numgen random mod 100 < {percent} counter drop")
+        try:
+            for name in self.names:
+                self.inside(name, "nft", rules)
+        except (FileNotFoundError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no random loss by nft here: {getattr(error, 'stderr', None) or error}")
+
+    def lost(self) -> int:
+        """Packets lost so far, on all machines."""
+        told = [subprocess.run(["ip", "netns", "exec", name, "nft", "list", "ruleset"], check=True, capture_output=True,
+                               text=True, timeout=20).stdout for name in self.names]
+        return sum(int(text.split("counter packets ")[1].split()[0]) for text in told)
+
     def cut(self, number: int) -> None:
         """Takes the link of one machine down."""
         _run("ip", "link", "set", self.links[number], "down")

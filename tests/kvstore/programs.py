@@ -35,6 +35,7 @@ def sum_steps(folder: str, steps: str, pause: str = "0.02") -> None:
     for step in range(int(steps)):
         out = torch.empty(100_000)
         store.pushpull("w", value, out=out)
+        assert (out == store.num_workers).all()
         (Path(folder) / f"acknowledged-{store.rank}-{os.getpid()}").write_text(str(step + 1))
         time.sleep(float(pause))
     store.barrier()

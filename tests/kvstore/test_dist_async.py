@@ -8,7 +8,7 @@ import torch
 
 import mxdl as mx
 from mxdl.kvstore import compression
-from mxdl.kvstore.errors import KVStoreError
+from mxdl.kvstore.errors import ControlLostError, KVStoreError
 from mxdl.kvstore.frames import Kind
 from tests.kvstore.jobs import running, together
 
@@ -290,3 +290,24 @@ def test_compressed_pushes_are_what_the_codec_makes_of_them(params, bits, monkey
         assert sent <= steps * (640 * 25 * bits // 8 + 2 * 100)     # and two heads of frames a push
         with pytest.raises(KVStoreError, match="takes float32 gradients"):
             store.push("w", pushes[0].double())
+
+
+def test_a_server_ends_well_when_its_workers_left_and_the_control_server_after_them():
+    with running(2, 2) as job:
+        early, late = job.servers
+        stores = [job.worker(rank) for rank in range(2)]
+        for store in stores:
+            store._control.close()
+        began = time.monotonic()
+        early.wait()
+        assert time.monotonic() - began < 10          # nobody takes the place of workers that left: no patience
+        job.control.close()
+        late.wait()
+
+
+def test_a_server_that_loses_the_control_server_before_its_workers_end_raises():
+    with running(1, 1) as job:
+        job.worker(0)
+        job.control.close()
+        with pytest.raises(ControlLostError):
+            job.servers[0].wait()

@@ -122,6 +122,27 @@ def test_a_slow_link_is_no_death(tmp_path):
 
 
 @pytest.mark.slow
+def test_lost_packets_are_no_death(tmp_path):
+    with namespaced(2, tmp_path) as hosts:
+        hosts.lose(5)
+        running = launched(tmp_path, 2, 1, 30, hosts=hosts.hosts, ssh=[str(hosts.ssh)], interface=hosts.address)
+        assert running.join() == 0 and hosts.lost() > 0
+        assert {one.status.restarts for one in running.launcher.processes} == {0}
+        assert values(tmp_path) == [[60, 60], [60, 60]]
+
+
+@pytest.mark.slow
+def test_in_step_lost_packets_are_no_death(tmp_path):
+    """5 % of the packets (of up to 64 KB on such links) are lost; each step's sum is compared in the workers."""
+    with namespaced(2, tmp_path) as hosts:
+        hosts.lose(5)
+        running = Running(Launch(program("sum_steps", tmp_path, 30, 0), 2, tmp_path / "logs", timeout=5.0, restarts=0,
+                                 hosts=hosts.hosts, ssh=[str(hosts.ssh)], interface=hosts.address))
+        assert running.join() == 0 and hosts.lost() > 20
+        assert list(by_process(tmp_path).values()) == [30, 30]
+
+
+@pytest.mark.slow
 def test_a_late_joiner_takes_part(tmp_path):
     """Worker 1 of 2 starts when the other has long been pushing."""
     late = ["sh", "-c", f"test $MXDL_RANK = 0 || sleep 6; exec {' '.join(program('push_ones', tmp_path, 60))}"]
