@@ -11,28 +11,21 @@ The order of additions is fixed, so that every worker gets the same bits at ever
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .bucket import NOBODY, Piece, cut, read
+from .bucket import Piece, cut, read
 from .collective_direct import PIECE_BYTES, DirectSums
+from .collective_exchange import Exchanges, Place
 from .collective_network import Leaders
 from .collective_sockets import SocketLeaders
+from .reduction import add
 from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, RESULT, Board
 
 ALIGN = 16              # elements: slices begin at a cache line
 SMALL_BYTES = 1 << 18   # up to this, every worker adds everything: one meeting instead of two
-
-
-class Place(NamedTuple):
-    """Where a worker is: the machine's number, and the worker's number on it."""
-
-    machine: int
-    worker: int
 
 
 class Share(NamedTuple):
@@ -44,15 +37,6 @@ class Share(NamedTuple):
     owner: int
     sources: list[Tensor]
     targets: list[list[Tensor]]
-
-
-@dataclass
-class Exchange:
-    """Blocks under way between machines.  then: finishes what arrived."""
-
-    end: int
-    works: list[Any]
-    then: Callable[[], None] = lambda: None
 
 
 class Machine:
@@ -69,12 +53,11 @@ class Machine:
         self._direct = DirectSums(leaders) \
             if len(places) == self.machines and isinstance(leaders, SocketLeaders) else None
         self._next = 0                                     # the first block that no operation has used
-        self._sent = 0                                     # the first block that is not exchanged yet
-        self._exchanges: list[Exchange] = []
         self._totals: dict[torch.dtype, Tensor] = {}
         alone = self.machines == 1
-        self._group = 1 if alone else max(1, board.blocks // 4)      # blocks of one exchange
-        self._lags = (board.blocks // 4, board.blocks // 2) if alone else (1, board.blocks - self._group - 1)
+        group = 1 if alone else max(1, board.blocks // 4)
+        self._exchanges = Exchanges(board, places, number, leaders, group)
+        self._lags = (board.blocks // 4, board.blocks // 2) if alone else (1, board.blocks - group - 1)
 
     # -- the three operations ---------------------------------------------------------------------------------
     def allreduce(self, sources: list[Tensor], targets: list[list[Tensor]]) -> None:
@@ -89,18 +72,18 @@ class Machine:
                 and pieces[0].length * pieces[0].sources[0].itemsize <= SMALL_BYTES:
             self._allreduce_small(self.claim(1), pieces[0])
         else:
-            self._flow(pieces, self._publish, self._reduce, self._start_sum, self._await_sum)
+            self._flow(pieces, self._publish, self._reduce, self._exchanges.sum, self._await_sum)
 
     def reduce(self, shares: list[Share]) -> None:
         """Writes the sum of each share's sources into its targets, which only its owner has."""
-        self._flow(self._pieces(shares), self._publish, self._reduce, self._start_sum, self._await_sum)
+        self._flow(self._pieces(shares), self._publish, self._reduce, self._exchanges.sum, self._await_sum)
 
     def spread(self, shares: list[Share]) -> None:
         """Writes each share's sources, which its owner has, into its targets, which the others have.
 
         On the others `sources` only tell lengths and dtype.   Targets are empty on the owner.
         """
-        self._flow(self._pieces(shares), self._offer, None, self._start_spread, self._await_spread)
+        self._flow(self._pieces(shares), self._offer, None, self._exchanges.spread, self._await_spread)
 
     def _pieces(self, shares: list[Share]) -> list[Piece]:
         return [piece for share in shares if share.sources
@@ -132,8 +115,7 @@ class Machine:
             if 0 <= (position := step - reduce_lag) < len(pieces):
                 if reduce is not None:
                     reduce(first + position, pieces[position])
-                if self.leaders is not None and self._ends_exchange(first + position, position, pieces):
-                    self._exchange(first + position, pieces[position], exchange)
+                self._exchanges.take(first + position, position, pieces, exchange)
             if 0 <= (position := step - collect_lag) < len(pieces):
                 self._collect(first + position, pieces[position], settle)
             if self.leaders is not None:
@@ -141,8 +123,9 @@ class Machine:
 
     def claim(self, blocks: int) -> int:
         """The number of the first of the next `blocks` blocks."""
-        first = self._sent = self._next
+        first = self._next
         self._next += blocks
+        self._exchanges.begin(first)
         return first
 
     def make_room(self, block: int) -> None:
@@ -168,7 +151,7 @@ class Machine:
         board.tell(POSTED, block + 1)
         board.wait_all(POSTED, block + 1)
         slots = [self._values(rank, block, piece) for rank in range(board.size)]
-        total = _add(slots, self._total(slots[0]))
+        total = add(slots, self._total(slots[0]))
         read(total, piece)
         board.tell(DONE, block + 1)
 
@@ -198,7 +181,7 @@ class Machine:
         parts = [self._values(rank, block, piece)[start:end] for rank in range(board.size)]
         if len(piece.sources) == 1:
             parts[board.rank] = piece.sources[0][start:end]
-        _add(parts, self._values(RESULT, block, piece)[start:end])
+        add(parts, self._values(RESULT, block, piece)[start:end])
         board.tell(REDUCED, block + 1)
 
     def slice_of(self, rank: int, piece: Piece) -> tuple[int, int]:
@@ -244,76 +227,19 @@ class Machine:
             board.tell(ARRIVED, block + 1)
         board.tell(DONE, block + 1)
 
-    # -- between machines -------------------------------------------------------------------------------------
-    def _ends_exchange(self, block: int, position: int, pieces: list[Piece]) -> bool:
-        """Whether the blocks up to this one go out together: they must lie in one stretch, full but for the last."""
-        piece = pieces[position]
-        return (position == len(pieces) - 1 or (block + 1) % self._group == 0
-                or pieces[position + 1].owner != piece.owner or piece.length < self.length_of(piece.sources[0].dtype))
-
-    def _exchange(self, block: int, piece: Piece, start: Callable[[int, Piece, Tensor], Exchange]) -> None:
-        dtype = piece.sources[0].dtype
-        values = self.board.result(self._sent, block - self._sent + 1).view(dtype)
-        length = (block - self._sent) * (self.board.block_bytes // dtype.itemsize) + piece.length
-        self._exchanges.append(start(block, piece, values[:length]))
-        self._sent = block + 1
-
-    def _start_sum(self, block: int, piece: Piece, values: Tensor) -> Exchange:
-        assert self.leaders is not None
-        self.board.wait_all(REDUCED, block + 1)
-        if piece.owner == NOBODY:
-            return Exchange(block + 1, self.leaders.start_allreduce(values))
-        home = self.places[piece.owner].machine
-        others, works = self.leaders.start_gathering(values, home)
-        if home != self.number:
-            return Exchange(block + 1, works)
-        return Exchange(block + 1, works, lambda: self._add_machines(values, list(others)))
-
-    def _add_machines(self, values: Tensor, others: list[Tensor]) -> None:
-        """Adds the other machines' sums to this one's, in the order of machines."""
-        parts = [*others[:self.number], values, *others[self.number:]]
-        values.copy_(_add(parts, torch.empty_like(values)))
-
-    def _start_spread(self, block: int, piece: Piece, values: Tensor) -> Exchange:
-        assert self.leaders is not None
-        home = self.places[piece.owner]
-        if home.machine == self.number and home.worker != self.board.rank:
-            self.board.wait(REDUCED, block + 1, home.worker)
-        return Exchange(block + 1, self.leaders.start_broadcast(values, home.machine))
-
     def _await_sum(self, block: int, piece: Piece) -> None:
         if self.machines == 1:
             self.board.wait_all(REDUCED, block + 1)
         else:
-            self._await_exchange(block)
+            self._exchanges.settle(block)
 
     def _await_spread(self, block: int, piece: Piece) -> None:
         if self.machines == 1:
             self.board.wait(REDUCED, block + 1, self.places[piece.owner].worker)
         else:
-            self._await_exchange(block)
-
-    def _await_exchange(self, block: int) -> None:
-        if self.leaders is None:
-            self.board.wait(ARRIVED, block + 1, 0)
-            return
-        while self.board.told(ARRIVED, 0) <= block:
-            exchange = self._exchanges.pop(0)
-            self.leaders.finish(exchange.works)
-            exchange.then()
-            self.board.tell(ARRIVED, exchange.end)
+            self._exchanges.settle(block)
 
 
 def values_of(block: Tensor, piece: Piece) -> Tensor:
     """The first elements of a block, as many and of the dtype as the piece has.  block: uint8[...]; out: T[length]"""
     return block.view(piece.sources[0].dtype)[:piece.length]
-
-
-def _add(parts: list[Tensor], out: Tensor) -> Tensor:
-    """out = parts[0] + parts[1] + ..., added in this order."""
-    if len(parts) == 1:
-        return out.copy_(parts[0])
-    torch.add(parts[0], parts[1], out=out)
-    for part in parts[2:]:
-        out.add_(part)
-    return out

@@ -7,8 +7,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from . import config
-from .collective import Machine, Place
+from .collective import Machine
 from .collective_coded import Coded
+from .collective_exchange import Place
 from .collective_gloo import GlooLeaders
 from .collective_network import Leaders
 from .collective_sockets import LANES, SocketLeaders
@@ -17,7 +18,7 @@ from .control_client import Control, Group
 from .errors import DeadWorkerError, JobFailedError, KVStoreError
 from .membership import ALIVE, DEAD
 from .rendezvous import SharedStore
-from .shared_memory import Board
+from .shared_memory import NETWORK_SPINS, SPINS, Board
 from .wire_meeting import Wires
 
 log = logging.getLogger("mxdl.kvstore")
@@ -45,8 +46,8 @@ class Meeting:
         places = self._places()
         place = places[self.group.ranks.index(control.job.rank)]
         self._place, self._ranks = place, [at for at, other in enumerate(places) if other.machine == place.machine]
-        board = self._board("board", config.SHARED_BLOCK_BYTES)
         machines = 1 + max(other.machine for other in places)
+        board = self._board("board", config.SHARED_BLOCK_BYTES * min(machines, 2))      # fewer meetings a MiB
         leaders = None
         if machines > 1 and place.worker == 0:
             leaders = self._leaders(place.machine, machines)
@@ -77,13 +78,13 @@ class Meeting:
     def _board(self, name: str, block_bytes: int, slots: int | None = None) -> Board:
         """Shared memory of this machine: its first worker makes it, the others open it, then its file's name goes."""
         key, size = f"{name}/{self._place.machine}", len(self._ranks)
-        blocks = config.shared_blocks() * (1 if size == len(self.group.members) else 2)    # a network takes longer
+        spins = SPINS if size == len(self.group.members) else NETWORK_SPINS
         if self._place.worker == 0:
-            board = Board(0, size, blocks, block_bytes, slots=slots)
+            board = Board(0, size, config.shared_blocks(), block_bytes, slots=slots, spins=spins)
             self._store.set(key, str(board.path))
         else:
             path = Path(self._store.get(key).decode())
-            board = Board(self._place.worker, size, blocks, block_bytes, path, slots)
+            board = Board(self._place.worker, size, config.shared_blocks(), block_bytes, path, slots, spins)
         try:
             self.control.barrier(f"{self._name}/{name}", strict=True)
         except BaseException:
@@ -100,7 +101,7 @@ class Meeting:
         if self.machine.machines == 1:
             return Coded(self.machine, codec, self.machine.board)
         self._coded += 1
-        block_bytes = codec.payload_bytes(config.SHARED_BLOCK_BYTES // 4)
+        block_bytes = codec.payload_bytes(self.machine.board.block_bytes // 4)
         payloads = self._board(f"payloads {self._coded}", block_bytes, len(self.machine.places))
         return Coded(self.machine, codec, payloads)
 

@@ -1,9 +1,8 @@
 """The order in which the workers carry out what was pushed: the same everywhere, of what everywhere is ready.
 
-A worker writes each task into its log as it submits it.  The leader of the machine looks for tasks that all its
-workers have logged (and, with several machines, that all leaders have), takes the most urgent ones and announces
-them; then every worker carries them out.  So tasks may be submitted in any order, priorities count, and whatever piles
-up while the network is busy goes together in the next round.
+A worker writes each task into its log as it submits it.  The leader of the machine chooses among those that all have
+logged (collective_choice.py) and announces them; then every worker carries them out.  So tasks may be submitted in any
+order, priorities count, and whatever piles up while the network is busy goes together in the next round.
 """
 from __future__ import annotations
 
@@ -11,40 +10,16 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
 from .collective import Machine
-from .collective_network import Leaders
+from .collective_choice import Choice, Task
 from .elastic import Elastic, NewcomersWait
-from .errors import DeadWorkerError, JobFailedError, KVStoreError
-from .shared_memory import BELL, LOG_ENTRIES, LOGGED, LOOK_S, STOPPED
+from .errors import DeadWorkerError, JobFailedError
+from .shared_memory import LOG_ENTRIES, STOPPED
 
 IDLE_LOOK_S = 0.25           # how often an elastic worker that has nothing to sum looks whether the others live
-ROUND_S = 0.05               # how long a round between machines may keep more urgent tasks waiting
-LEAST_ROUND_BYTES = 1 << 18  # of a round that tells how fast the network is
-RETRY_S = 1e-3               # how soon leaders ask each other again whether they have a task in common
-MOST_TASKS = 500             # of one round: what is announced fits 8 KiB
-
-
-@dataclass(eq=False)
-class Task:
-    """One thing that all workers do together.
-
-    name: 64 bits that are equal for the same key on all workers.   form: 64 bits that must be equal too (shape, dtype,
-    kind).   label: for messages.   work: what the store's `run` needs.
-    """
-
-    name: int
-    form: int
-    label: str
-    num_bytes: int = 0
-    priority: int = 0
-    work: Any = None
-    number: int = 0
-    done: threading.Event = field(default_factory=threading.Event)
 
 
 class Schedule:
@@ -66,7 +41,6 @@ class Schedule:
         lock = threading.RLock()
         self._changed = threading.Condition(lock)      # there is a task, or the end
         self._room = threading.Condition(lock)         # tasks are finished
-        self._rate = 0.0                        # bytes a second of rounds between machines
         self._turns = threading.Lock()          # whoever carries out a round has it
         self._closing = False
         self._take(machine)
@@ -77,11 +51,15 @@ class Schedule:
         """Goes on with this machine, whose logs are empty."""
         board = machine.board
         self._machine, self._board, self._logged = machine, board, 0
-        self._read = [0] * board.size                                # on the leader: entries read of each log
-        self._forms: dict[int, list[deque[int]]] = defaultdict(lambda: [deque() for _ in range(board.size)])
+        self._choice = Choice(machine, self._limit_bytes, self._first)
         waiting = [task for tasks in self._tasks.values() for task in tasks]
         for task in sorted(waiting, key=lambda task: task.number):
             self._log(task)
+
+    def _first(self) -> list[Task]:
+        """Of each name the task that comes first."""
+        with self._changed:
+            return [tasks[0] for tasks in self._tasks.values() if tasks]
 
     def _log(self, task: Task) -> None:
         self._board.log(self._logged, task.name, task.form)
@@ -219,21 +197,16 @@ class Schedule:
 
     def _round(self) -> None:
         """Carries out what the leader announces."""
-        names = self._choose() if self._board.rank == 0 else self._machine.hear()
+        names = self._choice.choose() if self._board.rank == 0 else self._machine.hear()
         with self._changed:
             tasks = self._running = [self._tasks[name][0] for name in names]
         began = time.monotonic()
         self._run(tasks)
-        self._measure(sum(task.num_bytes for task in tasks), time.monotonic() - began)
+        self._choice.measure(sum(task.num_bytes for task in tasks), time.monotonic() - began)
         if self._elastic is not None:
             self._under_way = tasks
             self._machine.meet()
         self._finish(tasks)
-
-    def _measure(self, num_bytes: int, seconds: float) -> None:
-        if self._machine.leaders is not None and num_bytes >= LEAST_ROUND_BYTES:
-            rate = num_bytes / seconds
-            self._rate = 0.5 * (self._rate + rate) if self._rate else rate
 
     def _finish(self, tasks: list[Task]) -> None:
         if self._elastic is not None:
@@ -250,82 +223,3 @@ class Schedule:
             self._room.notify_all()
         for task in tasks:
             task.done.set()
-
-    # -- the leader -------------------------------------------------------------------------------------------
-    def _choose(self) -> list[int]:
-        """The names of the next round's tasks, which it announces."""
-        next_look = time.monotonic() + LOOK_S
-        while True:
-            heard = self._board.told(BELL, 0)
-            ready = self._ready()
-            if ready and (tasks := self._agree(ready)):
-                break
-            if ready:
-                time.sleep(RETRY_S)      # another machine is not ready for these
-            else:
-                self._board.wait_for_bell(heard)
-            if time.monotonic() > next_look:
-                self._look()
-                next_look = time.monotonic() + LOOK_S
-        names = [task.name for task in tasks]
-        for name in names:
-            for forms in self._forms[name]:
-                forms.popleft()
-        self._machine.announce(names)
-        return names
-
-    def _look(self) -> None:
-        """Whether those live for whom the first tasks wait."""
-        with self._changed:
-            first = [tasks[0].name for tasks in self._tasks.values() if tasks]
-        for rank in {rank for name in first for rank, forms in enumerate(self._forms[name]) if not forms}:
-            self._board.look(rank)
-
-    def _ready(self) -> list[Task]:
-        """What every worker of this machine has submitted, the most urgent first."""
-        for rank in range(self._board.size):
-            for number in range(self._read[rank], self._board.told(LOGGED, rank)):
-                name, form = self._board.entry(rank, number)
-                self._forms[name][rank].append(form)
-                self._read[rank] = number + 1
-        with self._changed:
-            first = [tasks[0] for tasks in self._tasks.values() if tasks]
-        ready = [task for task in first if all(self._forms[task.name])]
-        for task in ready:
-            self._check(task, [forms[0] for forms in self._forms[task.name]])
-        return sorted(ready, key=lambda task: (-task.priority, task.number))
-
-    def _check(self, task: Task, forms: list[int]) -> None:
-        if any(form != task.form for form in forms):
-            raise KVStoreError(f"{task.label}: the workers gave it different shapes, dtypes, storage types or calls; "
-                               f"call the store alike in every worker")
-
-    def _agree(self, ready: list[Task]) -> list[Task]:
-        """Those that are ready on every machine, in the order of the first one's, as many as fit a round.
-
-        Between machines what is less urgent than the first task waits for another round if this one would take long:
-        something urgent may come meanwhile.
-        """
-        urgent_bytes = self._limit_bytes
-        if self._machine.leaders is not None:
-            ready, urgent_bytes = self._agreed(ready[:MOST_TASKS], self._machine.leaders)
-        taken: list[Task] = []
-        num_bytes = 0
-        for task in ready[:MOST_TASKS]:
-            num_bytes += task.num_bytes
-            if taken and num_bytes > (self._limit_bytes if task.priority == taken[0].priority else urgent_bytes):
-                break
-            taken.append(task)
-        return taken
-
-    def _agreed(self, ready: list[Task], leaders: Leaders) -> tuple[list[Task], int]:
-        """Tasks that are ready on every machine, and how many bytes the first machine's leader moves in ROUND_S."""
-        rows = [(int(self._rate * ROUND_S), 0), *((task.name, task.form) for task in ready)]
-        told = torch.tensor(rows + [(0, 0)] * (1 + MOST_TASKS - len(rows)), dtype=torch.int64)
-        gathered = leaders.gather(told)
-        everybody = [dict(numbers[1:].tolist()) for numbers in gathered]
-        mine = {task.name: task for task in ready}
-        agreed = [mine[name] for name in everybody[0] if all(name in forms for forms in everybody) and name in mine]
-        for task in agreed:
-            self._check(task, [forms[task.name] for forms in everybody])
-        return agreed, int(gathered[0][0, 0])

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from . import compression, config
 from .collective import Machine
+from .collective_choice import Task
 from .collective_group import Meeting
-from .collective_schedule import Schedule, Task
+from .collective_schedule import Schedule
 from .control_client import Control
 from .dist_sync_rounds import Rounds
 from .dist_sync_tasks import Bundles, Item, Kind, flat

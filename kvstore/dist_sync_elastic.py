@@ -16,8 +16,8 @@ from torch import Tensor
 
 from . import config, structure
 from .array_bytes import cut, parts, view_bytes
+from .collective_choice import Task
 from .collective_rows import sum_of_rows
-from .collective_schedule import Task
 from .dist_sync import DistSyncStore
 from .dist_sync_rounds import Rounds
 from .dist_sync_tasks import Item, Kind, Work, flat

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .bucket import Piece, cut
 from .collective import Machine, Share
+from .collective_choice import Task
 from .collective_coded import Coded
 from .collective_group import Meeting
 from .collective_rows import gathered, sum_of_rows
-from .collective_schedule import Task
 from .dist_sync_tasks import Kind, Work, flat
 from .keys import Key
 from .sum_plans import PlannedSum

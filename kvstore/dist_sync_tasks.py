@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .collective_schedule import Task
+from .collective_choice import Task
 from .keys import Key
 
 Item = tuple[Key, Tensor, list[Tensor]]      # key, source, targets

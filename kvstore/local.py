@@ -209,12 +209,13 @@ class LocalStore(KVStore):
         kind = self._kinds[key]
         if kind is None:
             return False
-        if not hasattr(self._updater, "update_rows"):
+        updater: Any = self._updater
+        if not hasattr(updater, "update_rows"):
             raise StoreNotBuiltError(f"push: key {key!r}: an updater of one's own takes dense {kind.__name__}; got a "
                                      f"row-sparse gradient; use set_optimizer, or push dense arrays")
         grad = grad.coalesce()
         rows = as_kind(grad.values().contiguous(), kind)
-        self._updater.update_rows(key, grad.indices()[0], rows, as_kind(self._values[key], kind))
+        updater.update_rows(key, grad.indices()[0], rows, as_kind(self._values[key], kind))
         return True
 
     def _replace(self, key: Key, value: Tensor) -> None:

@@ -35,6 +35,16 @@ def reduce_many(groups: list[list[Tensor]], device: torch.device) -> list[Tensor
     return list(totals)
 
 
+def add(parts: list[Tensor], out: Tensor) -> Tensor:
+    """out = parts[0] + parts[1] + ..., added in this order."""
+    if len(parts) == 1:
+        return out.copy_(parts[0])
+    torch.add(parts[0], parts[1], out=out)
+    for part in parts[2:]:
+        out.add_(part)
+    return out
+
+
 def add_rows(values: list[Tensor]) -> Tensor:
     """The sum of row-sparse values, added in their order.  values: row-sparse T[N, *S]; out: the same, coalesced.
 

@@ -29,6 +29,7 @@ LOG_ENTRIES = 4096
 RESULT = -1                  # instead of a worker's place: where sums are
 ENTRY_BYTES = 16
 SPINS = 100                  # looks at a counter before a waiting worker begins to sleep
+NETWORK_SPINS = 8            # the same where it waits for other machines too, which takes longer anyway
 LOOK_S = 0.05                # how often a waiting worker looks whether the others live
 FLOCK = "hhqqi"              # struct flock: type, whence, start, len, pid
 
@@ -43,17 +44,17 @@ class Board:
     """A file that `size` workers of a machine map; it loses its name when all have it, so none is left behind.
 
     rank: this worker's place on the machine, 0 to size - 1.   blocks: how many blocks each worker has, reused in turn.
-    block_bytes: of one block.   slots: how many publish (default: `size`).
+    block_bytes: of one block.   slots: how many publish (default: `size`).   spins: looks at a counter before sleeping.
     check: called now and then while waiting; raises when a worker elsewhere is dead.
     """
 
     def __init__(self, rank: int, size: int, blocks: int, block_bytes: int, path: Path | None = None,
-                 slots: int | None = None):
+                 slots: int | None = None, spins: int = SPINS):
         self.rank, self.size, self.blocks, self.block_bytes = rank, size, blocks, block_bytes
         self.check: Callable[[], None] = lambda: None
         self.ranks = list(range(size))                   # global ranks by place, for messages
         self.last_step: Callable[[], int] = lambda: -1
-        self._slots = size if slots is None else slots
+        self._slots, self._spins = size if slots is None else slots, spins
         header = COUNTERS * size * LINE
         self._log_start = header
         self._data_start = -(-(header + size * LOG_ENTRIES * ENTRY_BYTES) // 4096) * 4096
@@ -134,7 +135,7 @@ class Board:
         Raises DeadWorkerError when that worker is gone, or what `check` raises.
         """
         numbers, at = self._numbers, (counter * self.size + rank) * (LINE // 8)
-        for look in range(SPINS):
+        for look in range(self._spins):
             if numbers[at] >= value:
                 return
             if look % 8 == 7:

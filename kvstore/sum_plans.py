@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .bucket import Piece, Span, outline, within
-from .collective_schedule import Task
+from .collective_choice import Task
 from .dist_sync_tasks import Kind
 from .keys import Key
 

@@ -207,7 +207,7 @@ def test_urgent_slices_pass_large_arrays():
                 time.sleep(0.002)
             run_tasks(tasks)
         store._schedule._run = watched
-        store._schedule._limit_bytes = 4000
+        store._schedule._choice._limit_bytes = 4000
         store.init([0, 1], [torch.zeros(100_000), torch.zeros(10)])
         order.clear()
         store.push(0, torch.ones(100_000), priority=-1)
