@@ -163,12 +163,13 @@ def deadline(seconds: float, where: str, check: Callable[[], None] = lambda: Non
     return raise_when_late
 
 
-def admit(connection: Connection, token: str, accept: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def admit(connection: Connection, token: str, accept: Callable[[dict[str, Any]], None],
+          seconds: float = HANDSHAKE_S) -> dict[str, Any]:
     """The server's half of the handshake; what the peer says of itself, once proved.
 
     accept: raises JoinRefusedError for somebody who proved the token but has no business here.
     """
-    check, connection.check = connection.check, deadline(HANDSHAKE_S, "handshake")
+    check, connection.check = connection.check, deadline(seconds, "handshake")
     ours = authentication.nonce()
     connection.send(Kind.HELLO, [ours])
     frame = connection.receive(STRANGER)
@@ -188,9 +189,9 @@ def admit(connection: Connection, token: str, accept: Callable[[dict[str, Any]],
     return about
 
 
-def introduce(connection: Connection, token: str, about: dict[str, Any]) -> None:
+def introduce(connection: Connection, token: str, about: dict[str, Any], seconds: float = HANDSHAKE_S) -> None:
     """The client's half of the handshake.  Raises JoinRefusedError."""
-    check, connection.check = connection.check, deadline(HANDSHAKE_S, "handshake", connection.check)
+    check, connection.check = connection.check, deadline(seconds, "handshake", connection.check)
     theirs, ours = take(connection.receive(STRANGER), bytes)[0], authentication.nonce()
     text = json.dumps(about).encode()
     connection.send(Kind.JOIN, [ours, authentication.proof(token, "data", theirs, ours, text), text])

@@ -18,7 +18,7 @@ from .wire import Lane
 log = logging.getLogger("mxdl.kvstore")
 
 LOOK_S = 0.25           # how often a leader that waits for others looks whether they live
-CONNECT_S = 5.0
+CONNECT_S = HANDSHAKE_S = 20.0      # leaders on loaded machines take seconds; nobody tries again
 MAX_STRANGERS = 64      # connections that have not said who they are
 
 
@@ -65,7 +65,8 @@ class Wires:
         host, _, port = self._store.get(f"leader/{machine}").decode().rpartition(":")
         connection = Connection(socket.create_connection((host, int(port)), timeout=CONNECT_S), self._look)
         try:
-            introduce(connection, self._token, {"group": self._group, "machine": self._place, "number": number})
+            introduce(connection, self._token, {"group": self._group, "machine": self._place, "number": number},
+                      HANDSHAKE_S)
         except BaseException:
             connection.close()
             raise
@@ -105,7 +106,7 @@ class Wires:
         connection = Connection(sock, lambda: None)
         peer = connection.peer
         try:
-            about = admit(connection, self._token, self._check)
+            about = admit(connection, self._token, self._check, HANDSHAKE_S)
             self._came.put((about["machine"], about["number"], connection))
         except (OSError, JobFailedError, KVStoreError, JoinRefusedError) as error:
             log.warning("machine %d: closed the connection of %s: %s", self._place, peer, error)

@@ -30,11 +30,13 @@ def job(hosts, **options):
 def run(hosts, work, name="dist_sync", on_device=False, timeout=10, **options):
     """`work(store)` in a worker for each name in `hosts`; what they return, in the order of ranks."""
     def worker(control):
-        store = DistSyncStore(name, control, on_device=on_device, **options)
         try:
-            return work(store)
+            store = DistSyncStore(name, control, on_device=on_device, **options)
+            try:
+                return work(store)
+            finally:
+                store.close()
         finally:
-            store.close()
             control.close()     # as the end of a process would
 
     with job(hosts, timeout=timeout) as controls, ThreadPoolExecutor(len(hosts)) as pool:
