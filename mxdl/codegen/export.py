@@ -26,6 +26,7 @@ from .precision import loss, outputs_of
 from .selftest import expected_outputs, first_values, formula_input
 from .shares import require_threads
 from .tune import search
+from .without_casts import in_float32
 
 
 def export_c(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
@@ -73,8 +74,10 @@ def _write(path: str | os.PathLike[str], content: bytes) -> None:
 def c_source(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping[str, Sequence[int] | TensorType],
              options: Options, tell: Callable[[str], None] = lambda text: None) -> CFile:
     """What `export_c` writes, in memory."""
-    types = {key: given if isinstance(given, TensorType) else TensorType(tuple(int(n) for n in given))
-             for key, given in inputs.items()}
+    types: Mapping[str, TensorType] = {
+        key: given if isinstance(given, TensorType) else TensorType(tuple(int(n) for n in given))
+        for key, given in inputs.items()}
+    graph, parameters, types = in_float32(graph, parameters, types)
     variables = {n.name for n in graph.inputs}
     strangers = sorted(set(types) - variables)
     if strangers:

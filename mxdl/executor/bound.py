@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -161,11 +162,10 @@ class Executor:
                 graph = placed(graph, str(self._ctx))
             known = {name: TensorType(tuple(a.shape), DTYPE_NAMES[a._data.dtype])
                      for name, a in (self.arg_dict | self.aux_dict).items()}
-            if state.policy is not None:
-                graph = with_casts(graph, state.policy, known)
+            casts = None if state.policy is None else partial(with_casts, policy=state.policy, types=known)
             wrt = [node for node in graph.inputs if node.name in wanted]
-            plan = (training_plan(graph, is_train, wrt, config.backward_do_mirror(), known) if wrt
-                    else inference_plan(graph, is_train, known))
+            plan = (training_plan(graph, is_train, wrt, config.backward_do_mirror(), known, casts) if wrt
+                    else inference_plan(graph, is_train, known, casts=casts))
             self._runners[key] = Runner(plan, None)
         return self._runners[key]
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -183,11 +184,10 @@ class CachedOp:
             known = types if self._needs_types else None
             nodes = [self.graph.inputs[i] for i in wrt]
             graph = placed(self.graph, device) if device else self.graph
-            if policy is not None:
-                graph = with_casts(graph, policy, types)
+            casts = None if policy is None else partial(with_casts, policy=policy, types=types)
             fold = bool(self.flags["fold"]) and not training and not wrt
-            plan = (training_plan(graph, training, nodes, self._goal, known) if wrt
-                    else inference_plan(graph, training, known, fold))
+            plan = (training_plan(graph, training, nodes, self._goal, known, casts) if wrt
+                    else inference_plan(graph, training, known, fold, casts))
             runner = self._runners[key] = Runner(plan, self.flags["backend"],
                                                  parameters_folded(graph) if fold else None, captured)
             if self._goal.needs_types:

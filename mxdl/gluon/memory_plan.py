@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -173,8 +174,8 @@ def _plain_plan(block: HybridBlock, shapes: Sequence[TensorType]) -> tuple[Plan,
     known = {node.name: types[Value(node, 0)] for node in trace.graph.inputs}
     trained = [node for node, source in zip(trace.graph.inputs, trace.sources, strict=True)
                if isinstance(source, Parameter) and source.grad_req != "null"]
-    graph = trace.graph if state.policy is None else with_casts(trace.graph, state.policy, known)
-    return training_plan(graph, True, trained, False, known), known
+    casts = None if state.policy is None else partial(with_casts, policy=state.policy, types=known)
+    return training_plan(trace.graph, True, trained, False, known, casts), known
 
 
 def _type_of(x: Any) -> TensorType:

@@ -7,13 +7,15 @@ import torch
 
 from ..graph import Graph, Node, Value
 from ..graph.hidden import ORIGIN
+from ..graph.substitute import bypassed
 from ..ops import get
 from ..ops.precision import FLOAT32, WIDEST, Policy
 from ..types import DTYPE_NAMES, TORCH_DTYPES, TensorType, torch_dtype
-from .infer_types import has_open_shape, infer_types, output_types
-from .pipeline import fill_created
+from .infer_types import output_types
 from .rewrite import rebuild, renumbered
-from .unroll import unroll
+
+#: operators that this pass writes, and a file may hold
+CASTS = ("amp_cast", "amp_multicast")
 
 #: dtypes of a node's outputs from those of its inputs
 Rule = Callable[[Node], Sequence[torch.dtype]]
@@ -27,11 +29,8 @@ def with_casts(graph: Graph, policy: Policy, types: Mapping[str, TensorType]) ->
         found = output_types(node.op, node.attrs, tuple(known[v] for v in node.inputs), node)
         known.update((Value(node, i), t) for i, t in enumerate(found))
         return [TORCH_DTYPES[t.dtype] for t in found]
-    graph = renumbered(unroll(graph, types))     # the bodies of loops are graphs too
-    if any(map(has_open_shape, graph.nodes)):
-        graph = fill_created(graph, infer_types(graph, types))
     given = {node.name: TORCH_DTYPES[types[node.name].dtype] for node in graph.inputs}
-    return rebuild(graph, _Conversion(policy, given, outputs).visit)
+    return rebuild(renumbered(graph), _Conversion(policy, given, outputs).visit)
 
 
 def with_casts_by_dtype(graph: Graph, policy: Policy, dtypes: Mapping[str, str],
@@ -55,6 +54,23 @@ def with_casts_by_dtype(graph: Graph, policy: Policy, dtypes: Mapping[str, str],
     converted = _Conversion(policy, given, outputs, excluded, unknown)
     graph = rebuild(renumbered(graph), converted.visit)
     return Graph([converted.in_float32(v) for v in graph.outputs], graph.inputs)
+
+
+def has_casts(graph: Graph) -> bool:
+    """Whether mixed precision is written into `graph`."""
+    return any(node.op is not None and node.op.name in CASTS for node in graph.nodes)
+
+
+def without_casts(graph: Graph) -> Graph:
+    """`graph` as it was before `with_casts_by_dtype`, over copies of its nodes; its inputs in the same order."""
+    outputs = []
+    for value in graph.outputs:
+        while value.node.op is not None and value.node.op.name in CASTS:
+            value = value.node.inputs[value.index]
+        outputs.append(value)
+    bare = Graph(bypassed(outputs, CASTS))
+    by_name = {node.name: node for node in bare.inputs}
+    return Graph(bare.outputs, [by_name[node.name] for node in graph.inputs if node.name in by_name])
 
 
 class _Conversion:

@@ -24,6 +24,8 @@ from .specialize import specialize
 from .stand_in import stand_ins
 from .unroll import unroll
 
+Casts = Callable[[Graph], Graph]
+
 #: passes over the forward graph, once it is known whether it trains
 FORWARD_PASSES: tuple[Callable[[Graph], Graph], ...] = (simplify, merge)
 #: and these where it is to be differentiated
@@ -35,20 +37,22 @@ JOINT_PASSES: tuple[Callable[[Graph], Graph], ...] = (merge, accumulate)
 
 
 def inference_plan(graph: Graph, training: bool, known: Mapping[str, TensorType] | None = None,
-                   fold: bool = False) -> Plan:
+                   fold: bool = False, casts: Casts | None = None) -> Plan:
     """A forward-only plan.  `known` (types of the variables) is needed where creation shapes are unknown.
-    fold: with the `FOLDING_PASSES`, whose results differ by rounding."""
-    prepared, updated, num_seeds = _prepare(graph, training, known, FOLDING_PASSES if fold else FORWARD_PASSES)
+    fold: with the `FOLDING_PASSES`, whose results differ by rounding.   casts: the last pass, of mixed precision."""
+    passes = FOLDING_PASSES if fold else FORWARD_PASSES
+    prepared, updated, num_seeds = _prepare(graph, training, known, passes, casts)
     n = len(graph.outputs)
     return Plan(graph.inputs, prepared.outputs[:n], updated, prepared.outputs[n:], num_seeds)
 
 
 def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror: object = False,
-                  known: Mapping[str, TensorType] | None = None) -> Plan:
+                  known: Mapping[str, TensorType] | None = None, casts: Casts | None = None) -> Plan:
     """Forward and backward: gradients of the variables `wrt`, recomputing what `mirror` says (a `Goal`, or what
-    `goal_of` reads).  `known` (types of the variables) is needed by the modes that count bytes."""
+    `goal_of` reads).  `known` (types of the variables) is needed by the modes that count bytes.
+    casts: the last pass over the forward graph, of mixed precision."""
     goal = mirror if isinstance(mirror, Goal) else goal_of(mirror)
-    prepared, updated, num_seeds = _prepare(graph, training, known, DIFFERENTIATED_PASSES)
+    prepared, updated, num_seeds = _prepare(graph, training, known, DIFFERENTIATED_PASSES, casts)
     n = len(graph.outputs)
     heads = tuple(variable(f"head_gradient{i}") for i in range(n))
     grads = gradient(Graph(prepared.outputs[:n], graph.inputs), heads, wrt)
@@ -69,13 +73,13 @@ def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror: obj
 
 
 def _prepare(graph: Graph, training: bool, known: Mapping[str, TensorType] | None,
-             passes: Sequence[Callable[[Graph], Graph]] = FORWARD_PASSES):
+             passes: Sequence[Callable[[Graph], Graph]], casts: Casts | None):
     if known is not None:
         graph = unroll(graph, known)
     if known is not None and any(has_open_shape(node) for node in graph.nodes):
         graph = fill_created(graph, infer_types(graph, known))
     graph, updated, num_seeds = specialize(graph, training)
-    return _run(passes, graph), updated, num_seeds
+    return _run(passes if casts is None else (*passes, casts), graph), updated, num_seeds
 
 
 def fill_created(graph: Graph, types: Types) -> Graph:

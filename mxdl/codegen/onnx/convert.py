@@ -20,6 +20,7 @@ from ...passes.unroll import unroll
 from ...types import TensorType
 from ...version import __version__
 from ..plan import constants_of
+from ..without_casts import in_float32
 from . import arrays, elementwise, layers, recurrent  # noqa: F401  they fill RULES
 from .call import RULES, Builder, OnnxCall
 
@@ -47,6 +48,8 @@ def onnx_model(graph: Graph, parameters: Mapping[str, torch.Tensor],
     except ImportError:
         raise MXNetError("export to onnx: the package onnx is not installed; do pip install 'mxdl[onnx]'") from None
     given = {key: kind if isinstance(kind, TensorType) else TensorType(tuple(kind)) for key, kind in inputs.items()}
+    graph, parameters, types_given = in_float32(graph, parameters, given)
+    given = dict(types_given)
     known = given | {n.name: _type(parameters[n.name]) for n in graph.inputs if n.name in parameters}
     graph = unroll(graph, known | {key: _type(tensor) for key, tensor in parameters.items()})
     predict = specialize(fill_created(graph, infer_types(graph, known)), training=False).graph

@@ -87,8 +87,9 @@ def convert_hybrid_block(block: HybridBlock, target_dtype: str = "float16",
     if fixed:
         raise GraphError(f"amp.convert_hybrid_block: the graph holds arrays that are no parameters; got "
                          f"{', '.join(fixed)}; make them Constants")
+    data_names = [v._outputs[0].node.name for v in trace.inputs]
     converted = convert_symbol(trace.output, target_dtype, target_dtype_ops, fp32_ops, conditional_fp32_ops,
-                               excluded_sym_names, [v.name for v in trace.inputs], cast_optional_params)
+                               excluded_sym_names, data_names, cast_optional_params)
     made = SymbolBlock(converted, trace.inputs)
     dtypes = _declared_dtypes(converted)
     for name, param in made.collect_params().items():

@@ -71,9 +71,8 @@ class CustomEmbedding(_Vectors):
                  unknown_token: str = "<unk>"):
         read = _read(pretrained_file_path, elem_delim, encoding)
         length = len(next(iter(read.values())))
-        unknown = read.pop(unknown_token, None)
-        if unknown is None:
-            unknown = init_unknown_vec(shape=length).asnumpy()
+        given = read.pop(unknown_token, None)
+        unknown = init_unknown_vec(shape=length).asnumpy() if given is None else given
         tokens = [unknown_token, *read] if vocabulary is None else vocabulary.idx_to_token
         vectors = np.stack([np.asarray(read.get(token, unknown), np.float32) for token in tokens])
         super().__init__(tokens, vectors, vocabulary, unknown_token)
