@@ -342,3 +342,4 @@ def main() -> None:
     server.start()
     with contextlib.closing(server):
         server.wait()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)       # it ends by itself, and well, when the launcher ends it too
