@@ -18,6 +18,8 @@ CACHE_BYTES = 1 << 21       # a core's second-level cache
 #: of a core of some 200 GFLOP/s: what the cost model weighs work (FLOP) against memory (bytes) with
 FLOPS_PER_BYTE = 8          # parameters stream from memory at 13 GB/s, for a part while sums are computed
 TRANSFORM_FLOPS = 20        # what writing and reading a transformed element costs
+FILTER_FLOPS = 200          # what transforming a filter of one channel costs as it is read
+FILTER_TILES = 4            # tiles for which that is done once
 GROUP = 64                  # filters whose products stay in the cache
 NARROW = 196                # pixels up to which an image is narrow
 
@@ -45,10 +47,12 @@ class Shapes(NamedTuple):
 
 class Schedule(NamedTuple):
     """How a 3x3 convolution is computed.  tile: output pixels a side of a Winograd tile, 0 for the direct sum.
-    tiles: how many are transformed at a time, 0 for as many as the cost model says."""
+    tiles: how many are transformed at a time, 0 for as many as the cost model says.
+    streamed: filters are transformed whenever they are read (tiles of 4 x 4, all at a time)."""
 
     tile: int = 0
     tiles: int = 0
+    streamed: bool = False
 
 
 class Layer(NamedTuple):
@@ -86,7 +90,10 @@ class Layer(NamedTuple):
                   instance: Callable[[str, str], str]) -> str:
         """The call's arguments in the words of the layer's function; x, y and r point at first pixels.
         instance(kernel, definition): the name of a function that layers may share, made once."""
-        shared = _products(self, instance) if self.tile else ()
+        if self.kernel == "conv_streamed":
+            shared = _shared(self, x, side, post, instance)
+        else:
+            shared = _products(self, instance) if self.tile else ()
         return ", ".join(map(str, (*_ARGUMENTS[self.kernel](self, x, y, side, post), *shared)))
 
 
@@ -110,6 +117,8 @@ def convolution(form: Convolve, shapes: Shapes, images: int, weight: Value, bias
         return Layer("conv_direct", form, shapes, images, margin=margin,
                      packs=packed(form.groups, channels // form.groups, BLOCK)) if whole else None
     schedule = choose(form, shapes) if winograd_fits(form, shapes) else Schedule()
+    if schedule.streamed:
+        return _streamed(form, shapes, images, weight, bias_pack)
     if schedule.tile:
         return _winograd(form, shapes, images, weight, bias_pack, schedule)
     lanes = 1 if channels <= PLANES else BLOCK
@@ -146,33 +155,51 @@ def direct(form: Convolve, shapes: Shapes) -> Schedule:
 
 
 def cost_model(form: Convolve, shapes: Shapes) -> Schedule:
-    costs = {tile: _winograd_cost(shapes, tile) for tile in (4, 2)}
+    costs = {schedule: _winograd_cost(shapes, schedule)
+             for schedule in (Schedule(4), Schedule(2), Schedule(4, streamed=True))}
     products = 9 * shapes.channels * shapes.filters
-    costs[0] = 2 * products * shapes.out_height * shapes.out_width + 4 * products * FLOPS_PER_BYTE
-    return Schedule(min(costs, key=lambda tile: costs[tile]))
+    costs[Schedule()] = 2 * products * shapes.out_height * shapes.out_width + 4 * products * FLOPS_PER_BYTE
+    return min(costs, key=lambda schedule: costs[schedule])
 
 
-def _winograd_cost(shapes: Shapes, tile: int) -> float:
+def _winograd_cost(shapes: Shapes, schedule: Schedule) -> float:
+    tile = schedule.tile
     points, pairs = (tile + 2) ** 2, shapes.channels * shapes.filters
-    tiles = math.ceil(shapes.out_height / tile) * math.ceil(shapes.out_width / tile)
-    return points * (pairs * (2 * tiles + 4 * FLOPS_PER_BYTE)
-                     + tiles * (shapes.channels + shapes.filters) * TRANSFORM_FLOPS)
+    tiles = _tiles(shapes, tile)
+    work = points * tiles * (2 * pairs + (shapes.channels + shapes.filters) * TRANSFORM_FLOPS)
+    if schedule.streamed:
+        return work + pairs * (math.ceil(tiles / FILTER_TILES) * FILTER_FLOPS + 9 * 4 * FLOPS_PER_BYTE)
+    return work + pairs * points * 4 * FLOPS_PER_BYTE
+
+
+def _tiles(shapes: Shapes, tile: int) -> int:
+    return math.prod(math.ceil(length / tile) for length in shapes[4:])
 
 
 def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Pack,
               schedule: Schedule) -> Layer:
     tile = schedule.tile
-    rows, columns = (math.ceil(length / tile) for length in shapes[4:])
-    margin = Margin(*form.pad, *(max(tile * count + 2 - pad - length, 0) for count, pad, length in zip(
-        (rows, columns), form.pad, shapes[1:3], strict=True)))
     deep, wide, points = _whole(shapes.channels), _whole(shapes.filters), (tile + 2) ** 2
     group = GROUP if wide % GROUP == 0 else wide
     room = CACHE_BYTES if streams(points * 4 * deep * wide) else CACHE_BYTES // 2
-    tiles = schedule.tiles or winograd_tiles(rows * columns, points * 4 * (deep + group), room)
+    tiles = schedule.tiles or winograd_tiles(_tiles(shapes, tile), points * 4 * (deep + group), room)
     sizes = (shapes.filters, shapes.channels, tile, group, tiles)
     pack = Pack("pack_winograd", weight, sizes, points * shapes.channels * wide)
-    return Layer("conv_winograd", form, shapes, images, margin=margin, packs=(pack, bias), tile=tile, tiles=tiles,
-                 group=group, scratch=points * tiles * (deep + group))
+    return Layer("conv_winograd", form, shapes, images, margin=_tiled(form, shapes, tile), packs=(pack, bias),
+                 tile=tile, tiles=tiles, group=group, scratch=points * tiles * (deep + group))
+
+
+def _streamed(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Pack) -> Layer:
+    channels, tiles = shapes.channels, _tiles(shapes, 4)
+    pack = Pack("pack_conv", weight, (1, shapes.filters, channels, 9, 1, 1), _whole(shapes.filters) * channels * 9)
+    return Layer("conv_streamed", form, shapes, images, margin=_tiled(form, shapes, 4), packs=(pack, bias), tile=4,
+                 tiles=tiles, scratch=36 * tiles * (_whole(channels) + BLOCK))
+
+
+def _tiled(form: Convolve, shapes: Shapes, tile: int) -> Margin:
+    """The rows and columns beyond the input that whole tiles read."""
+    return Margin(*form.pad, *(max(tile * math.ceil(out / tile) + 2 - pad - length, 0) for out, pad, length in zip(
+        shapes[4:], form.pad, shapes[1:3], strict=True)))
 
 
 def streams(num_bytes: int) -> bool:
@@ -183,7 +210,7 @@ def streams(num_bytes: int) -> bool:
 def _products(layer: Layer, instance: Callable[[str, str], str]) -> tuple[str, str]:
     """The functions that multiply a Winograd layer's transformed tiles: `tiles` of them, and those that are left."""
     shapes, points = layer.shapes, (layer.tile + 2) ** 2
-    total = math.prod(math.ceil(length / layer.tile) for length in shapes[4:])
+    total = _tiles(shapes, layer.tile)
     if layer.span:
         total = layer.span[1] - layer.span[0]
 
@@ -192,6 +219,23 @@ def _products(layer: Layer, instance: Callable[[str, str], str]) -> tuple[str, s
         return instance("winograd_products", "(const float *v, const float *u, float *z) {\n"
                         f"    winograd_products({points}, v, u, z, {', '.join(map(str, sizes))});\n}}")
     return products(layer.tiles), products(total % layer.tiles or layer.tiles)
+
+
+def _shared(layer: Layer, x: Geometry, side: Geometry | None, post: int,
+            instance: Callable[[str, str], str]) -> tuple[str, str, str]:
+    """The functions that gather, multiply and scatter the tiles of a streamed layer."""
+    shapes, tiles = layer.shapes, layer.tiles
+    tw = math.ceil(shapes.out_width / 4)
+    r, rr = ("r", "rr") if side is not None else ("NULL", "0")
+    gather = instance("streamed_gather", "(const float *x, float *v) {\n"
+                      f"    streamed_gather(x, {x.block}, {x.row}, v, {tiles}, {tw}, {shapes.channels});\n}}")
+    products = instance("streamed_products", "(const float *v, const float *w, float *z) {\n"
+                        f"    streamed_products(v, w, z, {tiles}, {shapes.channels});\n}}")
+    scatter = instance("streamed_scatter", "(const float *z, const float *b, float *y, ptrdiff_t yr, const float *r, "
+                       "ptrdiff_t rr) {\n    (void)r;\n    (void)rr;\n"
+                       f"    winograd_scatter(4, z, b, y, 0, yr, {r}, 0, {rr}, {tiles}, {tw}, 1, {shapes.out_height}, "
+                       f"{shapes.out_width}, {post}, 0, {tiles});\n}}")
+    return gather, products, scatter
 
 
 def winograd_tiles(total: int, tile_bytes: int, room_bytes: int) -> int:
@@ -228,6 +272,9 @@ def _conv_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | Non
 def _winograd_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:
     shift = (1 - layer.form.pad[0]) * x.row + (1 - layer.form.pad[1]) * x.lanes
     start = f"x + {shift}" if shift else "x"
+    if layer.kernel == "conv_streamed":
+        return (start, "w", "b", "y", y.block, y.row, *_side(side), "s", layer.shapes.channels, layer.shapes.filters,
+                layer.tiles)
     return (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side), "s", layer.shapes.channels,
             layer.shapes.filters, layer.shapes.out_height, layer.shapes.out_width, layer.tile, layer.tiles, layer.group,
             post, *(layer.span or ()))
@@ -241,4 +288,5 @@ def _pool_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | Non
 
 
 _ARGUMENTS = {"conv_direct": _conv_arguments, "conv_depthwise": _conv_arguments, "conv_winograd": _winograd_arguments,
-              "conv_winograd_share": _winograd_arguments, "pool_blocked": _pool_arguments}
+              "conv_winograd_share": _winograd_arguments, "conv_streamed": _winograd_arguments,
+              "pool_blocked": _pool_arguments}

@@ -56,6 +56,10 @@ def of_layer(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, thre
         return [Share(layer)]
     if layer.kernel == "conv_winograd":
         return _by_tiles(layer, threads)
+    if layer.kernel == "conv_streamed":
+        scratch = layer.scratch // threads
+        return [share._replace(layer=share.layer._replace(scratch=scratch), s=i * scratch)
+                for i, share in enumerate(_by_filters(layer, y, side, threads))]
     if layer.kernel == "conv_direct":
         rows = layer.shapes.out_height
         long = x.margin == y.margin == (side or y).margin == Margin() and layer.form.kernel == (1, 1)
@@ -68,13 +72,15 @@ def of_layer(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, thre
 
 def operations(layer: Layer) -> float:
     shapes, taps = layer.shapes, math.prod(layer.form.kernel)
-    inner = shapes.channels if layer.kernel in ("conv_direct", "conv_winograd") else 1
+    inner = shapes.channels if layer.kernel in ("conv_direct", "conv_winograd", "conv_streamed") else 1
     return 2 * taps * inner * math.prod(shapes[3:]) * layer.images / getattr(layer.form, "groups", 1) * (
         shapes.filters if layer.kernel == "conv_depthwise" else 1)
 
 
 def for_threads(layer: Layer, threads: int) -> Layer:
     """A Winograd layer that transforms as many tiles at a time as a share has, each share in a scratch of its own."""
+    if layer.kernel == "conv_streamed":
+        return layer._replace(scratch=layer.scratch * threads)
     if threads == 1 or layer.kernel != "conv_winograd":
         return layer
     tiles = min(layer.tiles, -(-_tiles(layer) // threads))

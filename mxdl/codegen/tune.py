@@ -35,7 +35,7 @@ from .layout import Step
 from .plan import ExportPlan, export_plan
 from .selftest import formula_input
 
-SIDES = (0, 2, 4)       # of Winograd tiles; 0: the direct sum
+WAYS = (Schedule(), Schedule(2), Schedule(4), Schedule(4, streamed=True))
 ROUNDS = 15
 WARM_BYTES = 1 << 24    # parameters of a net up to which they stay in the caches between calls
 
@@ -90,8 +90,9 @@ def search(graph: Graph, parameters: Mapping[str, torch.Tensor], inputs: Mapping
 
 
 def _searched(plan: Callable[[Choose], ExportPlan], sites: Sequence[Site], until: float) -> dict[str, dict]:
-    """By a site's name {"schedule": [tile, tiles], "ms": {description: ...}}; nothing where the time is too short."""
-    times = measure(plan, [dict.fromkeys(sites, Schedule(side)) for side in SIDES], until)
+    """By a site's name {"schedule": [tile, tiles, streamed], "ms": {description: ...}}; nothing where the time is
+    too short."""
+    times = measure(plan, [dict.fromkeys(sites, way) for way in WAYS], until)
     if times is None:
         return {}
     best = {site: _least(times[site]) for site in sites}
@@ -107,13 +108,13 @@ def _searched(plan: Callable[[Choose], ExportPlan], sites: Sequence[Site], until
 def _is_kept(entry: Any) -> bool:
     """Whether `_searched` may have written it."""
     schedule = entry.get("schedule") if isinstance(entry, dict) else None
-    return (isinstance(schedule, list) and len(schedule) == len(Schedule._fields) and schedule[0] in SIDES
-            and isinstance(schedule[1], int) and schedule[1] >= 0)
+    return (isinstance(schedule, list) and len(schedule) == len(Schedule._fields)
+            and Schedule(schedule[0], 0, *schedule[2:]) in WAYS and isinstance(schedule[1], int) and schedule[1] >= 0)
 
 
 def _with_tiles(site: Site, schedule: Schedule, tiles: int) -> Schedule:
     """`schedule` with so many Winograd tiles at a time, where there are that many."""
-    if not schedule.tile:
+    if not schedule.tile or schedule.streamed:
         return schedule
     total = -(-site.shapes.out_height // schedule.tile) * -(-site.shapes.out_width // schedule.tile)
     return Schedule(schedule.tile, tiles) if 1 <= tiles <= total else schedule
@@ -131,6 +132,7 @@ def _least(times: Mapping[Schedule, float]) -> Schedule:
 def describe(schedule: Schedule) -> str:
     side = schedule.tile
     by = f" by {schedule.tiles} tiles" if schedule.tiles else ""
+    by = " of filters as they are read" if schedule.streamed else by
     return f"F({side}x{side}, 3x3){by}" if side else "direct"
 
 

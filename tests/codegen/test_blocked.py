@@ -49,7 +49,7 @@ def relu(x):
 def convolutions(x):
     """x: [., 24, 13, 15]"""
     yield conv(x, 5, no_bias=False)                                     # Winograd does not pay: few filters
-    yield conv(x, 40, no_bias=False)                                    # Winograd's smaller tile
+    yield conv(x, 40, no_bias=False)                                    # Winograd's larger tile
     yield conv(x, 24, pad=(0, 0))
     yield conv(x, 16, pad=(2, 2))
     yield conv(x, 20, 1)
@@ -63,7 +63,9 @@ def convolutions(x):
     yield conv(conv(x, 32, 1), 64, num_group=2)                         # groups that are
     yield conv(conv(x, 3, 1), 19, 7, stride=(2, 2))                     # planes of few channels
     small = mx.sym.Pooling(conv(x, 96, 1), kernel=(2, 2), stride=(2, 2), pool_type="avg")
-    yield conv(small, 96)                                               # several rows a tile
+    yield conv(small, 96)                                               # several rows a tile; filters as they stream
+    yield conv(conv(x, 40, (10, 1), pad=(0, 0)), 40, pad=(1, 3), no_bias=False)     # the same, a row of five tiles
+    yield conv(conv(x, 96, (5, 7), pad=(0, 0)), 96)                     # Winograd's smaller tile
     yield conv(conv(x, 24, 1, pad=(3, 2)), 40, no_bias=False)           # Winograd: tiles beyond the edge
     yield conv(conv(x, 16, 1, pad=(3, 2)), 128)                         # Winograd: several groups of filters
 
@@ -79,6 +81,8 @@ def tails(x):
     yield mx.sym.broadcast_mul(y, mx.sym.Pooling(y, global_pool=True, pool_type="avg"))
     yield relu(norm(mx.sym.Concat(y, x, dim=1)))                        # no convolution to fold into
     yield mx.sym.sigmoid(y) + y                                         # an operator without vectors between blocks
+    small = mx.sym.Pooling(y, kernel=(2, 2), stride=(2, 2), pool_type="avg")
+    yield relu(norm(conv(small, 64)) + conv(small, 64, 1))              # few tiles and a side
 
 
 def windows(x):
@@ -112,7 +116,7 @@ def outputs(source, folder, x: np.ndarray, *flags: str) -> np.ndarray:
     return np.frombuffer(done.stdout, "<f4")
 
 
-PARTS = pytest.mark.parametrize("part,count,images", [(convolutions, 17, 1), (tails, 9, 2), (windows, 10, 2)],
+PARTS = pytest.mark.parametrize("part,count,images", [(convolutions, 19, 1), (tails, 10, 2), (windows, 10, 2)],
                                 ids=lambda p: getattr(p, "__name__", str(p)))
 
 
@@ -121,9 +125,12 @@ def check(part, count: int, images: int, tolerance: float, tmp_path, all_flags: 
     graph, arrays = build(part, shape)
     export_c(graph, {k: v.to_torch() for k, v in arrays.items() if k != "x"}, {"x": shape}, tmp_path / "net.c", "net",
              winograd=winograd)
-    sides = set(re.findall(r"conv_winograd\(x.*, ([24]), \d+, \d+, \d+, \w+, \w+\);", (tmp_path / "net.c").read_text()))
-    assert sides <= {"2", "4"} if winograd else not sides
-    assert len(sides) == 2 or not winograd or part is not convolutions
+    text = (tmp_path / "net.c").read_text()
+    sides = set(re.findall(r"conv_winograd\(x.*, ([24]), \d+, \d+, \d+, \w+, \w+\);", text))
+    sides |= {f"{tiles} streamed" for tiles in re.findall(r"  streamed_products\(.*, (\d+), \d+\);", text)}
+    if winograd and part is convolutions:
+        assert sides >= {"2", "4", "4 streamed", "5 streamed"}
+    assert winograd or not sides
     expected = [out.asnumpy() for out in CachedOp(graph)(*[arrays[n.name] for n in graph.inputs])]
     assert len(expected) == count
     assert all_flags

@@ -16,10 +16,11 @@ from tests.codegen.compiled import COMPILER, needs_compiler
 from tests.codegen.test_frame import build, shared
 
 pytestmark = needs_compiler
+SHAPE = (2, 3, 16, 17)
 
 
 def many_kernels(seed: int = 0):
-    """Direct, grouped, depthwise and both Winograd convolutions, a side of a channel each, a dense layer."""
+    """Direct, grouped, depthwise and both kinds of Winograd convolutions, a side of a channel each, a dense layer."""
     rng, x = np.random.default_rng(seed), mx.sym.var("x")
     parameters = {}
 
@@ -36,10 +37,10 @@ def many_kernels(seed: int = 0):
     x = conv(x, "half", 32, 32, 1, 0, groups=2)
     x = mx.sym.broadcast_mul(x, mx.sym.var("side"))
     parameters["side"] = torch.tensor(rng.normal(size=(1, 32, 1, 1)), dtype=torch.float32)
-    x = mx.sym.FullyConnected(conv(x, "last", 32, 16, 3, 1), num_hidden=5, name="fc")
-    parameters["fc_weight"] = torch.tensor(rng.normal(size=(5, 16 * 144)) / 50, dtype=torch.float32)
+    x = mx.sym.FullyConnected(conv(x, "last", 32, 80, 3, 0), num_hidden=5, name="fc")
+    parameters["fc_weight"] = torch.tensor(rng.normal(size=(5, 80 * 210)) / 50, dtype=torch.float32)
     parameters["fc_bias"] = torch.tensor(rng.normal(size=5), dtype=torch.float32)
-    return x.graph(), parameters, {"x": TensorType((2, 3, 12, 12))}
+    return x.graph(), parameters, {"x": TensorType(SHAPE)}
 
 
 def written(folder, name, **options):
@@ -76,7 +77,7 @@ def made(tmp_path_factory):
 
 
 def test_packed_parameters_of_the_baseline_give_the_same_answers(made, tmp_path):
-    data = np.random.default_rng(1).normal(size=(2, 3, 12, 12)).astype(np.float32)
+    data = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
     other = written(tmp_path, "net")
     found = [run(library, source.with_suffix(".bin"), data)
              for source, library in (made, (other, shared(other, "-DNET_MAX_ISA=0")))]
@@ -86,18 +87,18 @@ def test_packed_parameters_of_the_baseline_give_the_same_answers(made, tmp_path)
 @pytest.mark.slow
 @pytest.mark.parametrize("winograd", [True, False])
 def test_packed_parameters_give_the_answers_of_those_packed_at_create(winograd, tmp_path):
-    data = np.random.default_rng(1).normal(size=(2, 3, 12, 12)).astype(np.float32)
+    data = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
     found = {}
     for kind in (False, True):
         source = written(tmp_path / str(kind), "net", packed=kind, winograd=winograd)
-        assert ("winograd_products" in source.read_text()) == winograd
+        assert all((name in source.read_text()) == winograd for name in ("conv_winograd(x", "conv_streamed(x"))
         found[kind] = run(shared(source), source.with_suffix(".bin"), data)
     np.testing.assert_allclose(found[True], found[False], rtol=0, atol=2e-6 if winograd else 0)     # -O3 against -O1
 
 
 def test_packed_parameters_are_taken_as_they_are(made, tmp_path):
     source, library = made
-    data = np.ones((2, 3, 12, 12), np.float32)
+    data = np.ones(SHAPE, np.float32)
     whole = source.with_suffix(".bin").read_bytes()
     payload = int.from_bytes(whole[16:24], "little")
     changed = bytearray(whole)
@@ -115,7 +116,7 @@ def read_from(source) -> int:
 def test_damaged_packed_parameters_give_no_answer(made, tmp_path):
     source, library = made
     whole = source.with_suffix(".bin").read_bytes()
-    data = np.ones((2, 3, 12, 12), np.float32)
+    data = np.ones(SHAPE, np.float32)
     start = 64 + read_from(source)
     rng = np.random.default_rng(2)
     positions = [*range(24), *range(40, 48), *rng.integers(start, len(whole), size=200).tolist(), len(whole) - 1]
@@ -152,7 +153,7 @@ def test_parameters_can_be_verified_before_the_first_call(made, tmp_path):
 
 def test_packed_files_and_others_are_not_confused(made, tmp_path):
     other, library = written(tmp_path / "b", "net"), made[1]
-    assert "another model" in run(library, other.with_suffix(".bin"), np.ones((2, 3, 12, 12), np.float32))
+    assert "another model" in run(library, other.with_suffix(".bin"), np.ones(SHAPE, np.float32))
 
 
 def test_what_cannot_be_packed_is_refused(tmp_path):
@@ -166,7 +167,7 @@ def test_what_cannot_be_packed_is_refused(tmp_path):
 @pytest.mark.slow
 def test_every_instruction_set_gives_the_answers_under_sanitizers(tmp_path):
     source = written(tmp_path, "net", packed=True)
-    data = np.random.default_rng(1).normal(size=(2, 3, 12, 12)).astype(np.float32)
+    data = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
     results = []
     for flags in (["-DNET_SCALAR"], ["-DNET_MAX_ISA=0"], ["-DNET_MAX_ISA=1"], []):
         program = build(source, *flags)

@@ -12,10 +12,10 @@ from mxdl.errors import MXNetError, NotBuiltError
 from tests.codegen.block_nets import BERT
 from tests.codegen.compiled import COMPILER, WARNINGS, needs_compiler
 from tests.codegen.nets import small_net
-from tests.codegen.test_packed import many_kernels
+from tests.codegen.test_packed import SHAPE, many_kernels
 
 pytestmark = needs_compiler
-EXAMPLES = np.random.default_rng(3).normal(size=(4, 2, 3, 12, 12)).astype(np.float32)
+EXAMPLES = np.random.default_rng(3).normal(size=(4, *SHAPE)).astype(np.float32)
 
 
 def program(folder, threads, *flags, name="net"):
@@ -48,7 +48,8 @@ def test_any_number_of_threads_gives_the_same_bits(every_step_in_shares, tmp_pat
     alone = answer(program(tmp_path, 1), EXAMPLES)
     made = program(tmp_path, 3)
     text = (tmp_path / "net3.c").read_text()
-    assert len(re.findall(r"switch \(share\)", text)) >= 6 and "conv_winograd_share" in text
+    assert len(re.findall(r"switch \(share\)", text)) >= 6
+    assert all(len(re.findall(rf"  {kernel}\(x", text)) > 1 for kernel in ("conv_winograd_share", "conv_streamed"))
     assert len(alone) == 4 * 2 * 5 * 4
     for _ in range(3):
         assert answer(made, EXAMPLES) == alone

@@ -57,13 +57,14 @@ def exported(**options) -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize("best,kernel", [(Schedule(), "conv_direct("), (Schedule(2), "winograd_products(16,"),
-                                         (Schedule(4), "winograd_products(36,")])
+                                         (Schedule(4), "winograd_products(36,"),
+                                         (Schedule(4, streamed=True), "streamed_products(v,")])
 def test_what_was_measured_best_is_taken_told_and_kept(best, kernel, home, monkeypatch):
     measured = pretended(monkeypatch, best)
     text, said = exported(tune=60)
     assert kernel in text and "tuned 2 of 2 shapes" in said[0]
     assert f"1x16x12x12-32 pad 1,1 warm: {tune.describe(best)}; 1x32x12x12-16 pad 1,1 warm: " in text.split("*/")[0]
-    assert len(measured) == 2 and measured[0]["1x16x12x12-32 pad 1,1 warm"] == {Schedule(0), Schedule(2), Schedule(4)}
+    assert len(measured) == 2 and measured[0]["1x16x12x12-32 pad 1,1 warm"] == set(tune.WAYS)
     kept, = (home / "home" / "tuned").iterdir()
     assert {tuple(one["schedule"]) for one in json.loads(kept.read_text()).values()} == {tuple(best)}
     assert exported(tune=60)[0] == text and len(measured) == 2
