@@ -10,8 +10,8 @@ from torch import Tensor
 from .bucket import Piece, read
 from .collective_sockets import SocketLeaders, Work
 
-PIECE_BYTES = 4 << 20
-UNDER_WAY = 6               # pieces
+PIECE_BYTES = 3 << 20
+UNDER_WAY = 8               # pieces
 LEAST_BYTES = 1 << 14       # arrays of a piece that are smaller on average are put together first
 
 
