@@ -169,8 +169,7 @@ class CustomOperator(Operator):
             return [None] * len(needs)
         grads = self._backward(note, *call.inputs, *outputs, *(d for d in douts if d is not None), needs=needs,
                                given=tuple(d is not None for d in douts))
-        rest = iter(grads if type(grads) is tuple else (grads,))
-        return [next(rest) if need else None for need in needs]
+        return call._replace(needs=needs).spread(grads)
 
 
 def _backward(note: torch.Tensor, *tensors: torch.Tensor, needs: tuple[bool, ...], given: tuple[bool, ...]) -> Any:
