@@ -93,8 +93,8 @@ class Choice:
 
     def _check(self, task: Task, forms: list[int]) -> None:
         if any(form != task.form for form in forms):
-            raise KVStoreError(f"{task.label}: the workers gave it different shapes, dtypes, storage types or calls; "
-                               f"call the store alike in every worker")
+            raise KVStoreError(f"{task.label}: the workers gave it different shapes, dtypes, storage types, "
+                               f"compression or calls; call the store alike in every worker")
 
     def _agree(self, ready: list[Task]) -> list[Task]:
         """Those that are ready on every machine, in the order of the first one's, as many as fit a round.

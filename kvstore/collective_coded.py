@@ -17,6 +17,8 @@ from .collective_network import Leaders
 from .compression import Codec
 from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, Board
 
+PAYLOAD_VALUES = 1 << 18     # of a block: part of the wire format
+
 
 class Coded:
     """Compressed sums over a `Machine`'s blocks.
@@ -32,12 +34,17 @@ class Coded:
         self._here = [rank for rank, place in enumerate(machine.places) if place.machine == machine.number]
         self.sent_bytes = 0      # payloads of this worker
 
+    def close(self) -> None:
+        """Lets go of the payloads' memory, once this machine's workers form another group."""
+        if self.payloads is not self.board:
+            self.payloads.close()
+
     def allreduce(self, sources: list[Tensor], targets: list[list[Tensor]], residuals: list[Tensor]) -> None:
         """Writes what the codec makes of all workers' sources into the targets.
 
         sources, targets, residuals: flat float32 arrays.
         """
-        pieces = cut(sources, targets, self.board.block_bytes // 4, residuals=residuals)
+        pieces = cut(sources, targets, PAYLOAD_VALUES, residuals=residuals)
         first = self.machine.claim(len(pieces))
         reduce_lag, collect_lag = self.board.blocks // 4, self.board.blocks // 2
         for step in range(len(pieces) + collect_lag):

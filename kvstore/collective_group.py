@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import config
 from .collective import Machine
-from .collective_coded import Coded
+from .collective_coded import PAYLOAD_VALUES, Coded
 from .collective_exchange import Place
 from .collective_gloo import GlooLeaders
 from .collective_network import Leaders
@@ -101,7 +101,7 @@ class Meeting:
         if self.machine.machines == 1:
             return Coded(self.machine, codec, self.machine.board)
         self._coded += 1
-        block_bytes = codec.payload_bytes(self.machine.board.block_bytes // 4)
+        block_bytes = codec.payload_bytes(PAYLOAD_VALUES)
         payloads = self._board(f"payloads {self._coded}", block_bytes, len(self.machine.places))
         return Coded(self.machine, codec, payloads)
 

@@ -13,12 +13,25 @@ def sum_of_rows(machine: Machine, value: Tensor) -> Tensor:
 
     value: row-sparse T[N, *S]; out: row-sparse T[N, *S], coalesced.
     """
+    return add_rows(gathered_rows(machine, value))
+
+
+def gathered_rows(machine: Machine, value: Tensor) -> list[Tensor]:
+    """Every worker's row-sparse value, in the order of ranks.  value: row-sparse T[N, *S]; out: the same, coalesced"""
     value = value.cpu().coalesce()
     ids, rows = value.indices()[0].contiguous(), value.values().contiguous()
-    every_id, every_row = gathered(machine, ids), gathered(machine, rows)
-    return add_rows([torch.sparse_coo_tensor(some_ids[None], some_rows, value.shape, is_coalesced=True,
-                                             check_invariants=False)
-                     for some_ids, some_rows in zip(every_id, every_row, strict=True)])
+    return [of_rows(some_ids, some_rows, value.shape) for some_ids, some_rows in
+            zip(gathered(machine, ids), gathered(machine, rows), strict=True)]
+
+
+def of_rows(ids: Tensor, rows: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
+    """ids: int64[n], sorted and distinct; rows: T[n, *S]; out: row-sparse T[N, *S] of this shape"""
+    return torch.sparse_coo_tensor(ids[None], rows, shape, is_coalesced=True, check_invariants=False)
+
+
+def no_rows(like: Tensor) -> Tensor:
+    """A row-sparse value without rows."""
+    return of_rows(torch.empty(0, dtype=torch.int64), torch.empty((0, *like.shape[1:]), dtype=like.dtype), like.shape)
 
 
 def gathered(machine: Machine, values: Tensor) -> list[Tensor]:

@@ -20,7 +20,7 @@ from .collective_group import Meeting
 from .collective_schedule import Schedule
 from .control_client import Control
 from .dist_sync_rounds import Rounds
-from .dist_sync_tasks import Bundles, Item, Kind, flat
+from .dist_sync_tasks import Bundles, Item, Kind, contiguous, flat
 from .elastic import Elastic
 from .errors import KVStoreError
 from .files import write_atomically
@@ -83,10 +83,18 @@ class DistSyncStore(LocalStore):
         call = pairs("init", key, value)
         super().init(key, value)
         for name, _ in call:
-            self._values[name] = self._values[name].to("cpu").contiguous()
+            self._values[name] = contiguous(self._values[name])
             self._rounds.own(name)
-        dense = [name for name, _ in call if not self._values[name].is_sparse]
-        self._schedule.wait(self._submit(Kind.INIT, [(name, flat(self._values[name]), []) for name in dense], 0))
+        self._spread([name for name, _ in call])
+
+    def _spread(self, names: list[Key]) -> None:
+        """Gives everybody the first worker's values."""
+        rows = [name for name in names if self._values[name].is_sparse]
+        tasks = self._bundles.tasks(Kind.INIT_ROWS, [(name, self._values[name], []) for name in rows], 0)
+        tasks += self._bundles.tasks(Kind.INIT, [(name, flat(self._values[name]), [])
+                                                 for name in names if name not in rows], 0)
+        self._schedule.submit(tasks)
+        self._schedule.wait(tasks)
 
     @torch.no_grad()
     def push(self, key, value, priority: int = 0) -> None:
@@ -162,7 +170,7 @@ class DistSyncStore(LocalStore):
         call = self._known("overwrite", key, value)
         self.wait(name for name, _ in call)
         super().overwrite(key, value)
-        self._schedule.wait(self._submit(Kind.INIT, [(name, flat(self._values[name]), []) for name, _ in call], 0))
+        self._spread([name for name, _ in call])
 
     def wait(self, keys: Iterable[Key] | None = None) -> None:
         """Returns when what was pushed to these keys (default: all) is summed."""
@@ -236,7 +244,8 @@ class DistSyncStore(LocalStore):
         self.barrier()
         self._plans_calls = False
         self._plans.clear()
-        self._rounds.compress(self._meeting.coded(codec))
+        self._bundles.coding = repr(sorted(compression_params.items()))
+        self._rounds.compress(codec)
 
     # -- tasks ------------------------------------------------------------------------------------------------
     def _staged_sums(self, call) -> list[tuple[Key, Tensor]]:
@@ -266,7 +275,7 @@ class DistSyncStore(LocalStore):
     def _kind(self, value: Tensor) -> Kind:
         if value.is_sparse:
             return Kind.ROWS
-        if self._rounds.coded is not None and value.dtype is not torch.float32:
+        if self._rounds.codec is not None and value.dtype is not torch.float32:
             raise KVStoreError(f"push: gradient compression takes float32 gradients; got {value.dtype}")
         return Kind.SUM if self._updater is None else Kind.UPDATE
 
@@ -293,6 +302,8 @@ class DistSyncStore(LocalStore):
         return self._submit(Kind.SUM, tasks, priority, will_wait), late
 
     def _submit(self, kind: Kind, items: list[Item], priority: int = 0, will_wait: bool = False) -> list[Task]:
+        if self._rounds.codec is not None and kind in (Kind.SUM, Kind.UPDATE):
+            self.wait(name for name, _, _ in items)      # what is left out of the last push goes into this one
         tasks = self._bundles.tasks(kind, items, priority)
         self._schedule.submit(tasks, will_wait)
         return tasks

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,14 +17,15 @@ from torch import Tensor
 from . import config, structure
 from .array_bytes import cut, parts, view_bytes
 from .collective_choice import Task
-from .collective_rows import sum_of_rows
+from .collective_rows import of_rows
 from .dist_sync import DistSyncStore
+from .dist_sync_elastic_rounds import ElasticRounds
 from .dist_sync_rounds import Rounds
-from .dist_sync_tasks import Item, Kind, Work, flat
-from .elastic import Elastic, NewcomersWait
-from .errors import KVStoreError, StoreNotBuiltError
+from .dist_sync_tasks import Item, Kind, contiguous
+from .elastic import Elastic
+from .errors import KVStoreError
 from .files import write_atomically
-from .keys import pairs
+from .keys import Key, pairs
 from .local import LocalStore
 from .rendezvous import connect
 from .store import builder
@@ -32,43 +33,6 @@ from .store import builder
 log = logging.getLogger("mxdl.kvstore")
 
 HEAD_BYTES = 8      # of the length before a state's head
-
-
-class ElasticRounds(Rounds):
-    """Rounds whose sums go to everybody, and whose updates everybody makes, once everybody has the sums."""
-
-    def _run_sums(self, tasks: list) -> None:
-        self.machine.allreduce_pieces([piece for works in tasks for piece in self._pieces(works)])
-
-    def _sum(self, works: list[Work]) -> None:
-        self.machine.allreduce([work.source for work in works], [work.targets for work in works])
-
-    def _sum_for_update(self, works: list[Work]) -> None:
-        self.machine.allreduce([work.source for work in works], [[self._sum_of(work)] for work in works])
-
-    def _sum_rows(self, works: list[Work]) -> None:
-        for work in works:
-            work.targets[:] = [sum_of_rows(self.machine, work.source)]
-
-    def _let_in(self, works: list[Work]) -> None:
-        raise NewcomersWait()
-
-    _RUN: ClassVar[dict[Kind, Callable[[Any, list[Work]], None]]] = {
-        **Rounds._RUN, Kind.NEWS: _sum, Kind.UPDATE: _sum_for_update, Kind.ROWS: _sum_rows,
-        Kind.LET_IN: _let_in}
-
-    def settle(self, tasks: list[Task]) -> None:
-        """Applies what a round summed, and counts it."""
-        for task in tasks:
-            works = task.work
-            if works[0].kind is Kind.UPDATE:
-                self._apply([(work.key, [self.values[work.key]]) for work in works],
-                            [self._sums[work.key].view(self.values[work.key].shape) for work in works])
-            elif works[0].kind is Kind.ROWS:
-                self._apply([(work.key, [self.values[work.key]]) for work in works],
-                            [work.targets[0] for work in works])
-            if works[0].kind in (Kind.UPDATE, Kind.ROWS, Kind.SUM):
-                self._count_works(works)
 
 
 class ElasticStore(DistSyncStore):
@@ -79,7 +43,7 @@ class ElasticStore(DistSyncStore):
 
     def _begin(self) -> tuple[Rounds, Elastic]:
         elastic = Elastic(self._control, config.least_workers(), config.straggler_timeout())
-        self._inherited: dict[str, Any] = {"values": {}, "shared": {}, "states": None}
+        self._inherited: dict[str, Any] = {"values": {}, "shared": {}, "states": None, "results": {}}
         self._shared: dict[str, Callable[[], bytes]] = {}
         self._news: tuple[list[Task], Tensor] | None = None
         self._has_begun = False
@@ -144,7 +108,8 @@ class ElasticStore(DistSyncStore):
         owner: Any = self._updater
         states = owner.get_states(True) if hasattr(owner, "get_states") else None
         return _packed({
-            "values": {key: value.clone() for key, value in self._values.items()}, "pushes": dict(self._rounds.pushes),
+            "values": {key: _parted(value) for key, value in self._values.items()}, "pushes": dict(self._rounds.pushes),
+            "results": _by_key(self._rounds.results),
             "steps": self._meeting.steps, "counts": (self._barriers, self._gathered),
             "states": None if states is None else _bytes(states),
             "shared": {name: _bytes(get()) for name, get in self._shared.items()}})
@@ -154,21 +119,18 @@ class ElasticStore(DistSyncStore):
         """Gives each new key the value of the group's first worker, or, in a newcomer, the group's present one."""
         call = pairs("init", key, value)
         LocalStore.init(self, key, value)
-        fresh: list[Item] = []
+        fresh: list[Key] = []
         for name, _ in call:
-            if self._values[name].is_sparse:
-                raise StoreNotBuiltError(f"init: key {name!r}: an elastic store holds dense values; got a row-sparse "
-                                         f"one; use dist_async for tables")
-            mine = self._values[name] = self._values[name].to("cpu").contiguous()
+            mine = self._values[name] = contiguous(self._values[name])
             if name not in self._inherited["values"]:
-                fresh.append((name, flat(mine), []))
+                fresh.append(name)
                 continue
-            theirs = self._inherited["values"].pop(name)
-            if theirs.shape != mine.shape:
-                raise KVStoreError(f"init: key {name!r} has shape {tuple(theirs.shape)} in the other workers; got "
-                                   f"{tuple(mine.shape)}")
+            theirs = _whole(self._inherited["values"].pop(name))
+            if theirs.shape != mine.shape or theirs.is_sparse != mine.is_sparse:
+                raise KVStoreError(f"init: key {name!r} is {_form(theirs)} in the other workers; got {_form(mine)}")
             self._values[name] = theirs.to(mine.dtype)
-        self._schedule.wait(self._submit(Kind.INIT, fresh) if fresh else [])
+        if fresh:
+            self._spread(fresh)
 
     def set_optimizer(self, optimizer) -> None:
         """Runs `optimizer` in every worker alike; a newcomer takes over its states and counts."""
@@ -185,8 +147,12 @@ class ElasticStore(DistSyncStore):
             super().barrier()
 
     def set_gradient_compression(self, compression_params: dict) -> None:
-        raise StoreNotBuiltError(f"set_gradient_compression({compression_params!r}): an elastic store does not "
-                                 f"compress; leave compression_params or elastic out")
+        """As without `elastic`.  A newcomer takes over what the codec keeps of results; its residuals begin with 0."""
+        super().set_gradient_compression(compression_params)
+        for name, by_start in self._inherited["results"].items():
+            for start, state in by_start.items():
+                self._rounds.results[name, start] = state
+        self._inherited["results"] = {}
 
     def optimizer_states(self) -> bytes:
         """The states, which every worker has, as `save_optimizer_states` writes them; who calls it calls it alone."""
@@ -221,6 +187,30 @@ class ElasticStore(DistSyncStore):
                 log.warning("closing a store of worker %d before the others do", self._control.job.rank)
                 self._leave()
         super().close()
+
+
+def _by_key(results: dict[tuple[Key, int], Any]) -> dict[Key, dict[int, Any]]:
+    found: dict[Key, dict[int, Any]] = defaultdict(dict)
+    for (key, start), state in results.items():
+        found[key][start] = state
+    return found
+
+
+def _parted(value: Tensor) -> Any:
+    """A value in dense parts: itself, or of a row-sparse one ids, rows and shape."""
+    if not value.is_sparse:
+        return value
+    value = value.coalesce()
+    return value.indices()[0], value.values(), list(value.shape)
+
+
+def _whole(parted: Any) -> Tensor:
+    """What `_parted` took apart."""
+    return parted if isinstance(parted, Tensor) else of_rows(*parted)
+
+
+def _form(value: Tensor) -> str:
+    return f"{'row-sparse' if value.is_sparse else 'dense'} of shape {tuple(value.shape)}"
 
 
 def _bytes(content: bytes | memoryview) -> Tensor:

@@ -13,7 +13,8 @@ from .collective import Machine, Share
 from .collective_choice import Task
 from .collective_coded import Coded
 from .collective_group import Meeting
-from .collective_rows import gathered, sum_of_rows
+from .collective_rows import gathered, gathered_rows, no_rows, sum_of_rows
+from .compression import Codec
 from .dist_sync_tasks import Kind, Work, flat
 from .keys import Key
 from .sum_plans import PlannedSum
@@ -23,7 +24,7 @@ class Rounds:
     """Sums and updates of keys.
 
     values: the store's, by key.   apply: gives reduced values to the store's updater, or makes them its values.
-    owners: of every key the worker that updates it.   loads: bytes that each worker owns.   coded: compressed sums.
+    owners: of every key the worker that updates it.   loads: bytes that each worker owns.   codec: of compressed sums.
     is_lazy: whether an optimizer leaves rows alone that have no gradient; None: the store runs none.
     """
 
@@ -32,9 +33,10 @@ class Rounds:
         self._meeting, self.values, self._apply, self.is_lazy = meeting, values, apply, is_lazy
         self.owners: dict[Key, int] = {}
         self.loads = [0] * len(self.machine.places)
-        self.coded: Coded | None = None
+        self.codec: Codec | None = None
+        self._coded: Coded | None = None
         self._residuals: dict[Key, Tensor] = {}
-        self._states: dict[tuple[Key, int], dict[str, Tensor]] = defaultdict(dict)
+        self.results: dict[tuple[Key, int], dict[str, Tensor]] = defaultdict(dict)     # the codec's, by key and start
         self._sums: dict[Key, Tensor] = {}
         self.pushes: Counter[Key] = Counter()
 
@@ -52,14 +54,23 @@ class Rounds:
         self.owners[key] = owner
         self.loads[owner] += self.values[key].numel() * self.values[key].element_size()
 
-    def compress(self, coded: Coded) -> None:
-        self.coded, self._residuals, self._states = coded, {}, defaultdict(dict)
+    def compress(self, codec: Codec) -> None:
+        """Sums in few bits from now on; every worker calls it between the same tasks."""
+        self.codec, self._coded, self._residuals, self.results = codec, None, {}, defaultdict(dict)
+
+    def _coded_sums(self, codec: Codec) -> Coded:
+        """Of the present group, whose workers all come here in the same round."""
+        if self._coded is None or self._coded.machine is not self.machine:
+            if self._coded is not None:
+                self._coded.close()
+            self._coded = self._meeting.coded(codec)
+        return self._coded
 
     def run(self, tasks: list[Task]) -> None:
         """Carries out the tasks of a round."""
         groups: dict[Any, list] = defaultdict(list)
         for task in tasks:
-            if task.work[0].kind is Kind.SUM and self.coded is None:
+            if task.work[0].kind is Kind.SUM and self.codec is None:
                 groups[Kind.SUM].append(task.work)
                 continue
             for work in task.work:
@@ -73,6 +84,12 @@ class Rounds:
     def _run_init(self, works: list[Work]) -> None:
         values = [work.source for work in works]
         self.machine.spread([Share(0, values, [[] if self.rank == 0 else [value] for value in values])])
+
+    def _run_init_rows(self, works: list[Work]) -> None:
+        for work in works:
+            mine = self.values[work.key]
+            everybody = gathered_rows(self.machine, mine if self.rank == 0 else no_rows(mine))
+            self.values[work.key] = everybody[0]
 
     def _run_sums(self, tasks: list[list[Work] | list[PlannedSum]]) -> None:
         """Each task is a stream by itself, so that a planned one has the blocks that the same one unplanned has."""
@@ -92,34 +109,42 @@ class Rounds:
                            self.machine.sum_bytes // dtype.itemsize)
 
     def _run_coded_sum(self, works: list[Work]) -> None:
-        assert self.coded is not None
-        self._sum_coded(self.coded, works, [work.targets for work in works])
+        self._sum_coded(works, [work.targets for work in works])
+        self._settle_coded(works, [work.targets for work in works])
         self._count_works(works)
 
-    def _sum_coded(self, coded: Coded, works: list[Work], targets: list[list[Tensor]]) -> None:
+    def _sum_coded(self, works: list[Work], targets: list[list[Tensor]]) -> None:
         """Sums in few bits; what was left out waits in the key's residual."""
-        residuals = []
-        for work in works:
-            if work.key not in self._residuals:
-                self._residuals[work.key] = torch.zeros(self.values[work.key].numel())
-            residuals.append(self._residuals[work.key][work.start:work.start + work.source.numel()])
-        coded.allreduce([work.source for work in works], targets, residuals)
+        assert self.codec is not None
+        self._coded_sums(self.codec).allreduce([work.source for work in works], targets,
+                                               [self._residual(work) for work in works])
+
+    def _residual(self, work: Work) -> Tensor:
+        """Where this worker keeps what its payloads left out.  out: float32[n]"""
+        if work.key not in self._residuals:
+            self._residuals[work.key] = torch.zeros(self.values[work.key].numel())
+        return self._residuals[work.key][work.start:work.start + work.source.numel()]
+
+    def _settle_coded(self, works: list[Work], targets: list[list[Tensor]]) -> None:
+        assert self.codec is not None
         for work, arrays in zip(works, targets, strict=True):
             for position, array in enumerate(arrays):
                 if position:
                     array.copy_(arrays[0])
                 else:
-                    coded.codec.settle(array, self._states[work.key, work.start])
+                    self.codec.settle(array, self.results[work.key, work.start])
 
     def _run_update(self, works: list[Work]) -> None:
         mine = [work for work in works if self.owners[work.key] == self.rank]
         sums = {work.key: self._sum_of(work) for work in mine}
-        if self.coded is None:
+        if self.codec is None:
             self.machine.reduce([Share(owner, [work.source for work in part],
                                         [[sums[work.key]] if work.key in sums else [] for work in part])
                                   for owner, part in self._by_owner(works)])
         else:
-            self._sum_coded(self.coded, works, [[sums[work.key]] if work.key in sums else [] for work in works])
+            targets = [[sums[work.key]] if work.key in sums else [] for work in works]
+            self._sum_coded(works, targets)
+            self._settle_coded(works, targets)
         keys = [work.key for work in mine]
         self._apply([(key, [self.values[key]]) for key in keys],
                     [sums[key].view(self.values[key].shape) for key in keys])
@@ -173,8 +198,8 @@ class Rounds:
             work.targets[:] = gathered(self.machine, work.source)
 
     _RUN: ClassVar[dict[Kind, Callable[[Any, list[Work]], None]]] = {
-        Kind.BYTES: _run_bytes, Kind.INIT: _run_init, Kind.SUM: _run_coded_sum, Kind.UPDATE: _run_update,
-        Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
+        Kind.BYTES: _run_bytes, Kind.INIT: _run_init, Kind.INIT_ROWS: _run_init_rows, Kind.SUM: _run_coded_sum,
+        Kind.UPDATE: _run_update, Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
 
     def _count_works(self, works: list[Work]) -> None:
         self._count([work.key for work in works if not work.start])

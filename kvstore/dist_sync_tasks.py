@@ -18,6 +18,7 @@ class Kind(enum.Enum):
     """What workers do together with a key."""
 
     INIT = "init"
+    INIT_ROWS = "init rows"
     SUM = "sum"             # everybody gets the sum
     UPDATE = "update"       # the owner gets the sum, everybody the new weight
     ROWS = "rows"           # row-sparse: everybody gets the sum
@@ -25,6 +26,9 @@ class Kind(enum.Enum):
     BYTES = "bytes"         # everybody gets everybody's bytes
     NEWS = "news"           # the sum of a number: whether anybody knows of newcomers
     LET_IN = "let in"       # newcomers join the group
+
+
+ROW_SPARSE = Kind.ROWS, Kind.INIT_ROWS
 
 
 @dataclass(slots=True)
@@ -47,13 +51,14 @@ class Bundles:
     def __init__(self, bucket_bytes: int, slice_elements: int | None):
         self._bucket_bytes, self._slice_elements = bucket_bytes, slice_elements
         self._numbers: dict[tuple, int] = {}
+        self.coding = ""            # how sums are compressed, which must be equal on every worker
 
     def tasks(self, kind: Kind, items: list[Item], priority: int) -> list[Task]:
         return [self._task(kind, works, priority) for works in self._bundles(kind, items)]
 
     def _bundles(self, kind: Kind, items: list[Item]) -> Iterator[list[Work]]:
         """What goes together: keys of one call, as many as fit a bucket; row-sparse ones by themselves."""
-        if kind is Kind.ROWS:
+        if kind in ROW_SPARSE:
             yield from ([Work(kind, *item)] for item in items)
             return
         works = [Work(kind, *item) for item in items]
@@ -81,13 +86,20 @@ class Bundles:
     def _task(self, kind: Kind, works: list[Work], priority: int) -> Task:
         """The task of a bundle; it is the same one on every worker that puts the same keys together."""
         keys = tuple((work.key, work.start) for work in works)
-        form = kind, () if kind is Kind.BYTES else tuple((work.source.dtype, work.source.shape) for work in works)
+        arrays = () if kind is Kind.BYTES else tuple((work.source.dtype, work.source.shape) for work in works)
+        form = kind, self.coding, arrays
         for told in keys, form:
             if told not in self._numbers:
                 self._numbers[told] = number(repr(told))
         label = f"key {keys[0][0]!r}" + (f" and {len(keys) - 1} others" if len(keys) > 1 else "")
-        num_bytes = 0 if kind is Kind.ROWS else sum(work.source.nbytes for work in works)
+        num_bytes = 0 if kind in ROW_SPARSE else sum(work.source.nbytes for work in works)
         return Task(self._numbers[keys], self._numbers[form], label, num_bytes, priority, works)
+
+
+def contiguous(value: Tensor) -> Tensor:
+    """T[*S] on the CPU, dense in one stretch or row-sparse with sorted ids."""
+    value = value.to("cpu")
+    return value.coalesce() if value.is_sparse else value.contiguous()
 
 
 def flat(value: Tensor) -> Tensor:

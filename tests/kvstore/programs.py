@@ -1,7 +1,10 @@
 """Programs that the tests launch as workers:  python tests/kvstore/programs.py NAME [arguments]"""
+import json
 import os
+import signal
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import torch
@@ -86,6 +89,89 @@ def elastic_steps(folder: str, steps: str, workers: str, slow_to_come: str = "0"
                 held.append(torch.ones(1 << 21))
             time.sleep(0.02)
     store.close()
+
+
+CODED_SIZES = {"w": 300_000, "small": 5}      # two payloads; the last is shared
+TABLE = 500, 3
+
+
+def gradient(name, step: int) -> torch.Tensor:
+    """A worker's: float32[n] on a grid of 1/8, so that every sum is exact."""
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{name} {step}".encode()))
+    return torch.randint(-8, 9, (sum(CODED_SIZES.values()),), generator=generator) / 8
+
+
+def gradient_of_rows(name, step: int) -> torch.Tensor:
+    """The same of some rows of a table: row-sparse float32[500, 3]."""
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{name} {step}".encode()))
+    ids = torch.randperm(TABLE[0], generator=generator)[:20].sort().values
+    return torch.sparse_coo_tensor(ids[None], torch.randint(-8, 9, (20, TABLE[1]), generator=generator) / 8, TABLE,
+                                   is_coalesced=True, check_invariants=True)
+
+
+def table_optimizer():
+    return mx.optimizer.create("sgd", learning_rate=0.5, momentum=0.5, wd=0.0)
+
+
+def elastic_pushes(folder: str, steps: str, workers: str, killed_at: str, what: str) -> None:
+    """Pushes gradients of its own; writes a line a step: step, rank, workers, CRC of the weights, time.
+
+    The first process of worker 1 kills itself with -9 amid step `killed_at`: when it has encoded the first of two
+    payloads, or told its rows' ids and not the rows.   what: a codec (JSON), or "rows".
+    """
+    rank, pid, is_coded = os.environ["MXDL_RANK"], os.getpid(), what != "rows"
+    dies = rank == "1" and not list(Path(folder).glob("course-1-*"))
+    note = Path(folder) / f"course-{rank}-{pid}"
+    note.touch()
+    store = mx.kv.create("dist_sync")
+    if is_coded:
+        store.init(list(CODED_SIZES), [mx.nd.zeros(size) for size in CODED_SIZES.values()])
+        store.set_gradient_compression(json.loads(what))
+        store.set_optimizer(mx.optimizer.create("test"))
+    else:
+        store.init("table", mx.nd.ones(TABLE))
+        store.set_optimizer(table_optimizer())
+    outs = [torch.zeros(size) for size in CODED_SIZES.values()] if is_coded else [mx.nd.zeros(TABLE)]
+    done = False
+    while not done:
+        step = store.next_step()
+        if dies and step >= int(killed_at):
+            if is_coded:
+                second_call_kills(store._rounds.codec, "encode")
+            else:
+                second_call_kills(store._machine, "spread")
+        if is_coded:
+            store.push(list(CODED_SIZES), list(gradient(pid, step).split(list(CODED_SIZES.values()))))
+            store.pull(list(CODED_SIZES), outs)
+            weight = torch.cat(outs)
+        else:
+            store.push("table", gradient_of_rows(pid, step))
+            store.pull("table", outs[0])
+            weight = torch.from_numpy(outs[0].asnumpy())
+        with note.open("a") as lines:
+            lines.write(f"{step} {store.rank} {store.num_workers} {crc_of(weight)} {time.monotonic()}\n")
+        done = step + 1 >= int(steps) and step % 10 == 0 and store.num_workers >= int(workers)
+        time.sleep(0.02)
+    if is_coded:
+        left_out = torch.cat([store._rounds._residuals[key] for key in CODED_SIZES])
+        torch.save((weight, left_out), Path(folder) / f"end-{pid}")
+    store.close()
+
+
+def crc_of(weight: torch.Tensor) -> int:
+    return zlib.crc32(weight.numpy().tobytes())
+
+
+def second_call_kills(owner, name: str) -> None:
+    """The second call of a method from now on ends the process as `kill -9` does."""
+    call, calls = getattr(owner, name), []
+
+    def counted(*arguments):
+        if calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        calls.append(name)
+        return call(*arguments)
+    setattr(owner, name, counted)
 
 
 def limit_memory(more_mb: int) -> None:

@@ -1,14 +1,19 @@
 """Elastic `dist_sync` on real processes: what falls, is stopped, cut off, late or out of memory costs seconds, and no
 update: values of all workers agree at every step, and momentum goes on."""
+import itertools
+import json
 import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from mxdl.kvstore.launch import Launch
 from tests.kvstore.hosts import namespaced
+from tests.kvstore.programs import crc_of, gradient
+from tests.kvstore.test_elastic_coded import Replay, ReplayRows
 from tests.kvstore.test_launch import Running, program, wait_until
 
 pytestmark = pytest.mark.slow
@@ -101,6 +106,44 @@ def test_a_worker_out_of_memory_is_replaced(tmp_path):
     assert "alloc" in (tmp_path / "logs/worker-1.log").read_text()
     workers = check(tmp_path)
     assert set(workers) >= {2, 3} and workers[-1] == 3 and len(courses(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("what", ['{"type": "2bit"}', '{"type": "1bit"}', '{"type": "topk", "ratio": 0.1}',
+                                  '{"type": "signsgd", "momentum": 0.75, "momentum_at": "server"}', "rows"])
+def test_a_worker_killed_amid_a_step_leaves_what_the_repeated_step_makes(tmp_path, what):
+    """Every weight of every step has the bits that the groups' steps give in one process; at the end what was sent and
+    what is left are the gradients."""
+    command = program("elastic_pushes", tmp_path, 60, 3, 20, what)
+    running = Running(Launch(command, 3, tmp_path / "logs", timeout=TIMEOUT_S, elastic=True, restarts=3))
+    assert running.join(400) == 0
+    found: dict[int, dict[int, tuple[str, int]]] = {}       # {step: {rank: (process, CRC)}}
+    times = []
+    for file in tmp_path.glob("course-*"):
+        for line in file.read_text().splitlines():
+            step, rank, _, crc, when = line.split()
+            found.setdefault(int(step), {})[int(rank)] = file.name.split("-")[2], int(crc)
+            times.append(float(when))
+    counts = [len(found[step]) for step in range(len(found))]
+    assert counts[:20] == [3] * 20 and counts[20] == 2 and counts[-1] == 3 and len(counts) >= 60
+    replay = ReplayRows() if what == "rows" else Replay(json.loads(what))
+    for step in range(len(found)):
+        processes = [found[step][rank][0] for rank in sorted(found[step])]
+        replay.step(processes, step)
+        assert {crc for _, crc in found[step].values()} == {crc_of(replay.weight)}, step
+    times.sort()
+    waited = max(later - sooner for sooner, later in itertools.pairwise(times))
+    print(f"{what}: {len(found)} steps, the longest wait between two {waited:.1f} s")
+    assert waited < 15
+    if what != "rows":
+        ends = {file.name.split("-")[1]: torch.load(file) for file in tmp_path.glob("end-*")}
+        assert len(ends) == 3
+        for process, (weight, left_out) in ends.items():
+            assert torch.equal(weight, replay.weight) and torch.equal(left_out, replay.residuals[process])
+        if "signsgd" not in what:       # which leaves out what it leaves out
+            pushed = sum(gradient(process, step) for step, ranks in found.items() for process, _ in ranks.values())
+            dead, = set(replay.residuals) - set(ends)
+            assert torch.equal(replay.weight + replay.residuals[dead]
+                               + sum(left_out for _, left_out in ends.values()), pushed)
 
 
 @pytest.mark.parametrize("cut", [0, 2])
