@@ -14,7 +14,6 @@ from __future__ import annotations
 import gc
 import importlib
 import json
-import math
 import signal
 import time
 from pathlib import Path
@@ -68,15 +67,9 @@ def mirroring(net, shape, how):
     between = plan.after.timeline.fixed + plan.after.timeline.grads   # what is resident between steps
     if not how:
         return {}, plan.peak - between
-    budget = how if how in ("sqrt", "min") else int(between + float(how) * (plan.peak - between) - scratch(net))
+    budget = how if how in ("sqrt", "min") else int(between + float(how) * (plan.peak - between))
     mirror = {"mirror": budget, "max_recompute": MAX_RECOMPUTE}
     return mirror, net.memory_plan(shape, **mirror).peak - between
-
-
-def scratch(net):
-    """Bytes that oneDNN takes beside the plan: a filter and its gradient in its own order, for the largest filter."""
-    filters = [p for p in net.collect_params().values() if p.shape and len(p.shape) == 4 and p.shape[2] > 1]
-    return max((2 * 4 * math.prod(p.shape) for p in filters), default=0)
 
 
 def torch_step(case, how):

@@ -30,6 +30,10 @@ class Usage:
         """Count the memory of `tensor` from now until it is freed."""
         self._watch(tensor.untyped_storage(), counted=True)
 
+    def borrow(self, num_bytes: int) -> None:
+        """Count bytes that a kernel took beside its results and has given back."""
+        self.peak = max(self.peak, self.live + num_bytes)
+
     def _watch(self, storage: torch.UntypedStorage, counted: bool) -> None:
         key, size = storage._cdata, storage.nbytes()
         if key in self._known or storage.device.type == "meta":
@@ -59,15 +63,29 @@ class _Watch(TorchDispatchMode):
         for x in tree_leaves(result):
             if isinstance(x, torch.Tensor):
                 self.usage.meet(x)
+        self.usage.borrow(_filter_copies(function, args))
         return result
+
+
+def _filter_copies(function: Any, args: tuple) -> int:
+    """Bytes of the filters that oneDNN copies into its own order; `filter_copies` of ops/convolution.py says when."""
+    if function is torch.ops.aten.convolution.default:
+        weight, transposed, copies = args[1], args[6], 1
+    elif function is torch.ops.aten.convolution_backward.default:
+        weight, transposed, copies = args[2], args[7], 2 if args[10][1] else 1
+    else:
+        return 0
+    known = weight.dim() == 4 and weight.is_cpu and weight.dtype is not torch.float64 and not transposed
+    return copies * weight.numel() * weight.element_size() if known else 0
 
 
 @contextlib.contextmanager
 def track() -> Iterator[Usage]:
     """Count the bytes of tensors made inside:  ``with track() as usage: ...;  usage.peak``
 
-    Arrays that existed before are not counted, whatever is done to them.  What torch's kernels take and give back
-    inside one call (oneDNN's scratch memory) is not seen.  It slows small operators several times: it is for measuring.
+    Arrays that existed before are not counted, whatever is done to them.  Of what torch's kernels take and give back
+    inside one call only oneDNN's copies of filters are counted, by their sizes.  It slows small operators several
+    times: it is for measuring.
     """
     usage = Usage()
     with _Watch(usage):

@@ -32,11 +32,15 @@ def block_of(node: Node) -> str:
 
 
 def share_by_block(line: Timeline) -> list[tuple[str, int]]:
-    """Bytes alive at the peak by block path, the largest first."""
+    """Bytes alive at the peak by block path, what a kernel takes for itself included, the largest first."""
     shares: dict[str, int] = {}
     for value, size in line.at_peak:
         where = block_of(value.node)
         shares[where] = shares.get(where, 0) + size
+    own = line.scratch.get(line.peak_step, 0)
+    if own:
+        where = block_of(line.steps[line.peak_step])
+        shares[where] = shares.get(where, 0) + own
     return sorted(shares.items(), key=lambda pair: -pair[1])
 
 

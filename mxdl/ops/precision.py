@@ -132,7 +132,6 @@ class Policy:
             casts = [None if name in op.updates.values() else cast for name, cast in zip(names, casts, strict=True)]
         return casts if any(casts) else None
 
-
     def scaled(self, op: Operator, attrs: Mapping[str, Any]) -> Mapping[str, Any]:
         """`attrs` with the loss scale in it, where scaling the loss would not scale the gradient."""
         if self.loss_scale == 1 or not is_scaled_by_attribute(op):

@@ -38,7 +38,7 @@ class Curve:
 
     live: while each step runs, its inputs, outputs and scratch memory included; `fixed` counts too.
     activations: the same without `fixed` and without gradients that the plan returns.   peak: the largest of `live`.
-    fixed: parameters, states and data, which the caller holds.
+    fixed: parameters, states and data, which the caller holds.   scratch: what kernels take for themselves, by step.
     """
 
     live: list[int]
@@ -46,6 +46,7 @@ class Curve:
     num_forward: int
     fixed: int
     blocks: list[Block]
+    scratch: dict[int, int]
 
     @property
     def peak(self) -> int:
@@ -61,7 +62,7 @@ class Curve:
         return max(self.activations, default=0)
 
     def alive_at(self, step: int) -> list[tuple[Any, int]]:
-        """What is alive while `step` runs beside `fixed`: values and their bytes, the largest first."""
+        """What is alive while `step` runs beside `fixed` and `scratch`: values and their bytes, the largest first."""
         found = [(b.value, b.num_bytes) for b in self.blocks if b.start <= step < b.end]
         return sorted(found, key=lambda pair: -pair[1])
 
@@ -75,7 +76,7 @@ class Timeline(Curve):
 
     @property
     def at_peak(self) -> list[tuple[Value, int]]:
-        """What is alive at the peak beside `fixed`: values and their bytes, the largest first."""
+        """What is alive at the peak beside `fixed` and `scratch`: values and their bytes, the largest first."""
         return self.alive_at(self.peak_step)
 
 
@@ -131,7 +132,7 @@ def simulate(forward: Sequence[Row], backward: Sequence[Row], traffic: Traffic, 
     live = _bytes_at(blocks, ledger.step, ledger.scratch)
     completed = _bytes_at([b for b in blocks if b.kind == "gradient"], ledger.step, {})
     return Curve([traffic.fixed + n for n in live], [a - b for a, b in zip(live, completed, strict=True)],
-                 len(forward), traffic.fixed, blocks)
+                 len(forward), traffic.fixed, blocks, ledger.scratch)
 
 
 def row_of(node: Node, types: Types) -> Row:

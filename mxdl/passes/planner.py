@@ -95,11 +95,12 @@ def _too_little(search: Search, limit: int, goal: Goal, problem: Problem) -> Gra
     series = curve.activations if search.counts_activations else curve.live
     step = series.index(max(series))
     held = "; ".join(f"{size / 2**20:.1f} MiB of {_named(key, problem)}" for key, size in curve.alive_at(step)[:5])
+    own = f"{curve.scratch[step] / 2**20:.1f} MiB that a kernel takes for itself; " if curve.scratch.get(step) else ""
     fixed = "" if search.counts_activations else f"{curve.fixed / 2**20:.1f} MiB of variables; "
     more = "" if goal.max_recompute > 1 else ", allow more recomputation (max_recompute=2)"
     return GraphError(f"mirror: no plan fits into the memory given; got {limit} bytes, the least possible peak found is"
-                      f" {search.peak(least)} bytes, held up by {fixed}{held}; give that much{more}, or take a smaller "
-                      f"batch")
+                      f" {search.peak(least)} bytes, held up by {fixed}{own}{held}; give that much{more}, or "
+                      f"take a smaller batch")
 
 
 def _named(key: int, problem: Problem) -> str:

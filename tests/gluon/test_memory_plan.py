@@ -157,6 +157,18 @@ def test_the_baselines_are_ordered_and_the_budget_is_kept():
     assert sum(size for _, size in plan.at_peak) == plan.peak - plan.after.timeline.fixed
 
 
+def test_what_kernels_take_for_themselves_is_planned_and_named():
+    """oneDNN's copies of the filters: 9.4 MB, twice for their gradient; images of 7 x 7 are small beside them."""
+    net = stack(*(nn.Conv2D(512, 3, padding=1, in_channels=512, use_bias=False) for _ in range(3)))
+    filters = 512 * 512 * 9 * 4
+    plan = net.memory_plan((2, 512, 7, 7))
+    assert plan.peak - plan.after.timeline.fixed >= plan.after.timeline.grads + 2 * filters
+    assert sum(size for _, size in plan.at_peak) == plan.peak - plan.after.timeline.fixed
+    assert net.memory_plan((2, 512, 7, 7), mirror="sqrt").activation_peak > 2 * filters
+    with pytest.raises(MXNetError, match="held up by 18.0 MiB that a kernel takes for itself; "):
+        net.memory_plan((2, 512, 7, 7), mirror=0.5)
+
+
 def test_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     plan = NETS["mlp"][0]().memory_plan((256, 100), mirror="sqrt")
@@ -195,6 +207,7 @@ GROWTH = {   # of process and plan
     "mobilenet_v2": ("vision.mobilenet_v2_1_0()", (16, 3, 224, 224)),
     "densenet121": ("vision.densenet121()", (8, 3, 224, 224)),
     "inception_v3": ("vision.inception_v3()", (8, 3, 299, 299)),
+    "wide filters, small images": ("stack(*(nn.Conv2D(1024, 3, padding=1) for _ in range(4)))", (2, 1024, 7, 7)),
     "vgg16": ("vision.vgg16()", (4, 3, 224, 224)),
 }
 GROWING = """

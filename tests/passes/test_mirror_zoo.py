@@ -97,7 +97,7 @@ def test_casts_are_recomputed_to_the_bit(mirror):
     assert bits_of_step(net, x, start, mirror) == bits_of_step(net, x, start, False)
 
 
-@pytest.mark.parametrize("mirror", ["sqrt", 0.75])
+@pytest.mark.parametrize("mirror", ["sqrt", 0.97])   # most of these activations are copies of filters
 def test_several_devices_each_recompute(mirror):
     devices = [mx.cpu(0), mx.cpu(1)]
 
