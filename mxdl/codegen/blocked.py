@@ -1,6 +1,7 @@
 """C statements of steps on blocked buffers."""
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 from typing import Protocol
@@ -187,7 +188,7 @@ def _convert(step: Step, c: Sections) -> str:
         call = (f"from_blocked({first_pixel(read, c)}{{x}}, {g.block}, {g.row}, "
                 f"{c.float_pointer(write)}{{y}}, {g.channels}, {g.height}, {g.width});")
         return _images(g.images, call, {"x": g.image, "y": g.channels * g.height * g.width})
-    g = c.geometry(write)
+    g, (_, *shape) = c.geometry(write), c.types[write.value].shape
     call = (f"to_{write.form}({c.float_pointer(read)}{{x}}, {first_pixel(write, c)}{{y}}, {g.block}, "
-            f"{g.row}, {g.channels}, {g.height}, {g.width});")
-    return _clear(write, c) + _images(g.images, call, {"x": g.channels * g.height * g.width, "y": g.image})
+            f"{g.row}, {', '.join(map(str, shape))});")
+    return _clear(write, c) + _images(g.images, call, {"x": math.prod(shape), "y": g.image})

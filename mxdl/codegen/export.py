@@ -19,10 +19,10 @@ from ..types import TensorType
 from ..version import __version__
 from .emit import c_text
 from .frame import CFile, Options
-from .layers import Choose, cost_model, direct
 from .packed import filled, require_packable
 from .plan import export_plan, type_of
 from .precision import loss, outputs_of
+from .schedules import Choose, cost_model, direct
 from .selftest import expected_outputs, first_values, formula_input
 from .shares import require_threads
 from .tune import search

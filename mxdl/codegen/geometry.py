@@ -24,7 +24,8 @@ class Margin(NamedTuple):
 
 class Storage(NamedTuple):
     """A place in memory of `value`.  form: "plain" (the framework's order), "blocked" (blocks of BLOCK channels),
-    "planes" (blocks of one channel), "scratch" (what the kernel that computes the value needs meanwhile)."""
+    "planes" (blocks of one channel), "halved" (blocks whose pixels hold two rows and columns), "scratch" (what the
+    kernel that computes the value needs meanwhile)."""
 
     value: Value
     form: str

@@ -12,14 +12,21 @@ from typing import NamedTuple
 from ..graph import Value
 from ..ops.blocked import Convolve, Pool
 from .geometry import BLOCK, Geometry, Margin
+from .schedules import (
+    CACHE_BYTES,
+    HALVED_TILES,
+    PLANES,
+    Choose,
+    Schedule,
+    Shapes,
+    halved,
+    halves_fit,
+    num_tiles,
+    streams,
+    winograd_fits,
+    winograd_tiles,
+)
 
-PLANES = 4      # input channels up to which a convolution reads planes
-CACHE_BYTES = 1 << 21       # a core's second-level cache
-#: of a core of some 200 GFLOP/s: what the cost model weighs work (FLOP) against memory (bytes) with
-FLOPS_PER_BYTE = 8          # parameters stream from memory at 13 GB/s, for a part while sums are computed
-TRANSFORM_FLOPS = 20        # what writing and reading a transformed element costs
-FILTER_FLOPS = 200          # what transforming a filter of one channel costs as it is read
-FILTER_TILES = 4            # tiles for which that is done once
 GROUP = 64                  # filters whose products stay in the cache
 NARROW = 196                # pixels up to which an image is narrow
 
@@ -34,32 +41,12 @@ class Pack(NamedTuple):
     floats: int
 
 
-class Shapes(NamedTuple):
-    """Of one image: C, H, W in; O, Y, X out."""
-
-    channels: int
-    height: int
-    width: int
-    filters: int
-    out_height: int
-    out_width: int
-
-
-class Schedule(NamedTuple):
-    """How a 3x3 convolution is computed.  tile: output pixels a side of a Winograd tile, 0 for the direct sum.
-    tiles: how many are transformed at a time, 0 for as many as the cost model says.
-    streamed: filters are transformed whenever they are read (tiles of 4 x 4, all at a time)."""
-
-    tile: int = 0
-    tiles: int = 0
-    streamed: bool = False
-
-
 class Layer(NamedTuple):
     """kernel: an INLINE function of kernels/*.c.in.   lanes: channels in a block of its input.   margin: what it reads
     around the input.   packs: parameters, then bias.   scratch: floats.   images: of a batch.
-    tile, tiles: a Winograd tile's output pixels a side, and how many are transformed at a time; group: filters whose
-    products are there at a time.   vectors: of filters in a register tile, a C expression.
+    halved: whether its input's pixels hold two rows and columns of the image (form and shapes are of that then).
+    tile, side, tiles: a Winograd tile's output and input pixels a side, and how many are transformed at a time; group:
+    filters whose products are there at a time.   vectors: of filters in a register tile, a C expression.
     span: of a share of the tiles, see shares.py."""
 
     kernel: str
@@ -70,8 +57,10 @@ class Layer(NamedTuple):
     margin: Margin = Margin()
     packs: tuple[Pack, ...] = ()
     scratch: int = 0
+    halved: bool = False
     tiles: int = 0
     tile: int = 0
+    side: int = 0
     group: int = 0
     vectors: str = "TILE_V"
     span: tuple[int, int] | None = None
@@ -93,7 +82,7 @@ class Layer(NamedTuple):
         if self.kernel == "conv_streamed":
             shared = _shared(self, x, side, post, instance)
         else:
-            shared = _products(self, instance) if self.tile else ()
+            shared = _parts(self, side, post, instance) if self.tile else ()
         return ", ".join(map(str, (*_ARGUMENTS[self.kernel](self, x, y, side, post), *shared)))
 
 
@@ -116,7 +105,8 @@ def convolution(form: Convolve, shapes: Shapes, images: int, weight: Value, bias
         whole = channels // form.groups % BLOCK == 0 and filters // form.groups % BLOCK == 0
         return Layer("conv_direct", form, shapes, images, margin=margin,
                      packs=packed(form.groups, channels // form.groups, BLOCK)) if whole else None
-    schedule = choose(form, shapes) if winograd_fits(form, shapes) else Schedule()
+    fits = winograd_fits(form, shapes) or halves_fit(form, shapes)
+    schedule = choose(form, shapes) if fits else Schedule()
     if schedule.streamed:
         return _streamed(form, shapes, images, weight, bias_pack)
     if schedule.tile:
@@ -141,84 +131,73 @@ def _reach(form: Convolve, shapes: Shapes) -> Margin:
     return Margin(*form.pad, max(bottom, 0), max(right, 0))
 
 
-Choose = Callable[[Convolve, Shapes], Schedule]
-
-
-def winograd_fits(form: Convolve, shapes: Shapes) -> bool:
-    least = min(shapes.channels, shapes.filters)
-    return (form.kernel, form.stride, form.dilate, form.groups) == ((3, 3), (1, 1), (1, 1), 1) and least >= BLOCK
-
-
-def direct(form: Convolve, shapes: Shapes) -> Schedule:
-    """Without Winograd's algorithm, which rounds more."""
-    return Schedule()
-
-
-def cost_model(form: Convolve, shapes: Shapes) -> Schedule:
-    costs = {schedule: _winograd_cost(shapes, schedule)
-             for schedule in (Schedule(4), Schedule(2), Schedule(4, streamed=True))}
-    products = 9 * shapes.channels * shapes.filters
-    costs[Schedule()] = 2 * products * shapes.out_height * shapes.out_width + 4 * products * FLOPS_PER_BYTE
-    return min(costs, key=lambda schedule: costs[schedule])
-
-
-def _winograd_cost(shapes: Shapes, schedule: Schedule) -> float:
-    tile = schedule.tile
-    points, pairs = (tile + 2) ** 2, shapes.channels * shapes.filters
-    tiles = _tiles(shapes, tile)
-    work = points * tiles * (2 * pairs + (shapes.channels + shapes.filters) * TRANSFORM_FLOPS)
-    if schedule.streamed:
-        return work + pairs * (math.ceil(tiles / FILTER_TILES) * FILTER_FLOPS + 9 * 4 * FLOPS_PER_BYTE)
-    return work + pairs * points * 4 * FLOPS_PER_BYTE
-
-
-def _tiles(shapes: Shapes, tile: int) -> int:
-    return math.prod(math.ceil(length / tile) for length in shapes[4:])
-
-
 def _winograd(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Pack,
               schedule: Schedule) -> Layer:
-    tile = schedule.tile
-    deep, wide, points = _whole(shapes.channels), _whole(shapes.filters), (tile + 2) ** 2
+    tile, is_halved = schedule.tile, halves_fit(form, shapes)
+    odd = (form.pad[0] % 2, form.pad[1] % 2)
+    if is_halved:
+        form, shapes = halved(form, shapes)
+    side = tile + form.kernel[0] - 1
+    deep, wide, points = _whole(shapes.channels), _whole(shapes.filters), side ** 2
     group = GROUP if wide % GROUP == 0 else wide
     room = CACHE_BYTES if streams(points * 4 * deep * wide) else CACHE_BYTES // 2
-    tiles = schedule.tiles or winograd_tiles(_tiles(shapes, tile), points * 4 * (deep + group), room)
-    sizes = (shapes.filters, shapes.channels, tile, group, tiles)
-    pack = Pack("pack_winograd", weight, sizes, points * shapes.channels * wide)
+    total = num_tiles(shapes, tile)
+    few = min(HALVED_TILES, total) if is_halved else 0
+    tiles = schedule.tiles or few or winograd_tiles(total, points * 4 * (deep + group), room)
+    pack = Pack("pack_halved" if is_halved else "pack_winograd", weight,
+                (shapes.filters, shapes.channels, *(odd if is_halved else (side,)), group, tiles),
+                points * shapes.channels * wide)
     return Layer("conv_winograd", form, shapes, images, margin=_tiled(form, shapes, tile), packs=(pack, bias),
-                 tile=tile, tiles=tiles, group=group, scratch=points * tiles * (deep + group))
+                 halved=is_halved, tile=tile, side=side, tiles=tiles, group=group,
+                 scratch=points * tiles * (deep + group))
 
 
 def _streamed(form: Convolve, shapes: Shapes, images: int, weight: Value, bias: Pack) -> Layer:
-    channels, tiles = shapes.channels, _tiles(shapes, 4)
+    channels, tiles = shapes.channels, num_tiles(shapes, 4)
     pack = Pack("pack_conv", weight, (1, shapes.filters, channels, 9, 1, 1), _whole(shapes.filters) * channels * 9)
     return Layer("conv_streamed", form, shapes, images, margin=_tiled(form, shapes, 4), packs=(pack, bias), tile=4,
-                 tiles=tiles, scratch=36 * tiles * (_whole(channels) + BLOCK))
+                 side=6, tiles=tiles, scratch=36 * tiles * (_whole(channels) + BLOCK))
 
 
 def _tiled(form: Convolve, shapes: Shapes, tile: int) -> Margin:
     """The rows and columns beyond the input that whole tiles read."""
-    return Margin(*form.pad, *(max(tile * math.ceil(out / tile) + 2 - pad - length, 0) for out, pad, length in zip(
-        shapes[4:], form.pad, shapes[1:3], strict=True)))
+    return Margin(*form.pad, *(
+        max(tile * math.ceil(out / tile) + kernel - 1 - pad - length, 0)
+        for out, kernel, pad, length in zip(shapes[4:], form.kernel, form.pad, shapes[1:3], strict=True)))
 
 
-def streams(num_bytes: int) -> bool:
-    """Whether parameters come from memory each time that they are read."""
-    return num_bytes > CACHE_BYTES // 2
-
-
-def _products(layer: Layer, instance: Callable[[str, str], str]) -> tuple[str, str]:
-    """The functions that multiply a Winograd layer's transformed tiles: `tiles` of them, and those that are left."""
-    shapes, points = layer.shapes, (layer.tile + 2) ** 2
-    total = _tiles(shapes, layer.tile)
-    if layer.span:
-        total = layer.span[1] - layer.span[0]
+def _parts(layer: Layer, side: Geometry | None, post: int, instance: Callable[[str, str], str]) -> tuple[str, ...]:
+    """The functions of a Winograd layer that others of its shape share: those that gather tiles, multiply `tiles` of
+    them, and those that are left, and scatter them."""
+    shapes, first, last = layer.shapes, *_span(layer)
+    tw = math.ceil(shapes.out_width / layer.tile)
 
     def products(count: int) -> str:
         sizes = (layer.tiles, shapes.channels, shapes.filters, layer.group, count)
         return instance("winograd_products", "(const float *v, const float *u, float *z) {\n"
-                        f"    winograd_products({points}, v, u, z, {', '.join(map(str, sizes))});\n}}")
-    return products(layer.tiles), products(total % layer.tiles or layer.tiles)
+                        f"    winograd_products({layer.side ** 2}, v, u, z, {', '.join(map(str, sizes))});\n}}")
+    gather = instance("winograd_gather", "(const float *x, ptrdiff_t xb, ptrdiff_t xr, float *v, int first, "
+                      f"int count) {{\n    winograd_gather({layer.side}, x, xb, xr, v, {layer.tiles}, {tw}, "
+                      f"({shapes.channels} + VW - 1) / VW, first, count);\n}}")
+    vectors = f"winograd_group({shapes.filters}, {layer.group})"
+    others = products((last - first) % layer.tiles or layer.tiles)
+    return gather, products(layer.tiles), others, _scatter(layer, vectors, side, post, instance)
+
+
+def _scatter(layer: Layer, vectors: str, side: Geometry | None, post: int, instance: Callable[[str, str], str]) -> str:
+    """The function that makes outputs of the products of `vectors` vectors of filters."""
+    shapes = layer.shapes
+    arguments = (layer.side, "z, b, y, yb, yr", "NULL, 0, 0" if side is None else "r, rb, rr", layer.tiles,
+                 math.ceil(shapes.out_width / layer.tile), vectors, shapes.out_height, shapes.out_width, post,
+                 "first, count")
+    return instance("winograd_scatter", "(const float *z, const float *b, float *y, ptrdiff_t yb, ptrdiff_t yr, "
+                    "const float *r, ptrdiff_t rb, ptrdiff_t rr, int first, int count) {\n    (void)r;\n    (void)rb;\n"
+                    f"    (void)rr;\n    winograd_scatter({', '.join(map(str, arguments))});\n}}")
+
+
+def _span(layer: Layer) -> tuple[int, int]:
+    """Its tiles: the first, and the one behind the last."""
+    return layer.span or (0, num_tiles(layer.shapes, layer.tile))
 
 
 def _shared(layer: Layer, x: Geometry, side: Geometry | None, post: int,
@@ -226,23 +205,11 @@ def _shared(layer: Layer, x: Geometry, side: Geometry | None, post: int,
     """The functions that gather, multiply and scatter the tiles of a streamed layer."""
     shapes, tiles = layer.shapes, layer.tiles
     tw = math.ceil(shapes.out_width / 4)
-    r, rr = ("r", "rr") if side is not None else ("NULL", "0")
     gather = instance("streamed_gather", "(const float *x, float *v) {\n"
                       f"    streamed_gather(x, {x.block}, {x.row}, v, {tiles}, {tw}, {shapes.channels});\n}}")
     products = instance("streamed_products", "(const float *v, const float *w, float *z) {\n"
                         f"    streamed_products(v, w, z, {tiles}, {shapes.channels});\n}}")
-    scatter = instance("streamed_scatter", "(const float *z, const float *b, float *y, ptrdiff_t yr, const float *r, "
-                       "ptrdiff_t rr) {\n    (void)r;\n    (void)rr;\n"
-                       f"    winograd_scatter(4, z, b, y, 0, yr, {r}, 0, {rr}, {tiles}, {tw}, 1, {shapes.out_height}, "
-                       f"{shapes.out_width}, {post}, 0, {tiles});\n}}")
-    return gather, products, scatter
-
-
-def winograd_tiles(total: int, tile_bytes: int, room_bytes: int) -> int:
-    """How many tiles are transformed at a time: as there is room, evenly, in multiples of seven."""
-    runs = math.ceil(total / max(room_bytes // tile_bytes, 14))
-    each = math.ceil(total / runs)
-    return each if runs == 1 else math.ceil(each / 7) * 7
+    return gather, products, _scatter(layer, "1", side, post, instance)
 
 
 def _side(side: Geometry | None) -> tuple:
@@ -275,9 +242,8 @@ def _winograd_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry |
     if layer.kernel == "conv_streamed":
         return (start, "w", "b", "y", y.block, y.row, *_side(side), "s", layer.shapes.channels, layer.shapes.filters,
                 layer.tiles)
-    return (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side), "s", layer.shapes.channels,
-            layer.shapes.filters, layer.shapes.out_height, layer.shapes.out_width, layer.tile, layer.tiles, layer.group,
-            post, *(layer.span or ()))
+    return (start, x.block, x.row, "w", "b", "y", y.block, y.row, *_side(side), "s", layer.side ** 2,
+            layer.shapes.channels, layer.shapes.filters, layer.tiles, layer.group, *_span(layer))
 
 
 def _pool_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | None, post: int) -> tuple:
@@ -288,5 +254,5 @@ def _pool_arguments(layer: Layer, x: Geometry, y: Geometry, side: Geometry | Non
 
 
 _ARGUMENTS = {"conv_direct": _conv_arguments, "conv_depthwise": _conv_arguments, "conv_winograd": _winograd_arguments,
-              "conv_winograd_share": _winograd_arguments, "conv_streamed": _winograd_arguments,
+              "conv_streamed": _winograd_arguments,
               "pool_blocked": _pool_arguments}

@@ -73,9 +73,18 @@ def reads_of(group: Group, layer: Layer | Join | str) -> tuple[Value, ...]:
     return (*inputs, *group.sides)
 
 
-def geometry_of(shape: Sequence[int], lanes: int = BLOCK) -> Geometry:
+def _form(layer: Layer | Join | str, is_first: bool) -> str:
+    """The form in which a layer reads an input, the first or another one."""
+    if not isinstance(layer, Layer) or not is_first:
+        return "blocked"
+    return "halved" if layer.halved else "planes" if layer.lanes == 1 else "blocked"
+
+
+def _geometry(form: str, shape: Sequence[int]) -> Geometry:
     images, channels, height, width = shape
-    return Geometry(images, channels, height, width, lanes=lanes)
+    if form == "halved":
+        return Geometry(images, 4 * channels, -(-height // 2), -(-width // 2))
+    return Geometry(images, channels, height, width, lanes=1 if form == "planes" else BLOCK)
 
 
 def _geometries(groups: Sequence[Group], chosen: Mapping[int, Layer | Join | str], types: Types,
@@ -88,9 +97,8 @@ def _geometries(groups: Sequence[Group], chosen: Mapping[int, Layer | Join | str
             if value in constants:
                 continue
             first = isinstance(layer, Layer) and value == group.node.inputs[0]
-            planes = first and layer.lanes == 1
-            storage = Storage(value, "planes" if planes else "blocked")
-            old = found.get(storage, geometry_of(types[value].shape, lanes=1 if planes else BLOCK))
+            storage = Storage(value, _form(layer, first))
+            old = found.get(storage, _geometry(storage.form, types[value].shape))
             found[storage] = old._replace(margin=old.margin.joined(layer.margin)) if first else old
     return found
 
@@ -113,7 +121,7 @@ class _Build:
 
     def blocked(self, group: Group, layer: Layer | Join | str, constants: Collection[Value]) -> None:
         reads = tuple(Storage(v, "plain") if v in constants else self._read(
-            Storage(v, "planes" if isinstance(layer, Layer) and layer.lanes == 1 and not i else "blocked"))
+            Storage(v, _form(layer, not i)))
             for i, v in enumerate(reads_of(group, layer)))
         writes = [Storage(group.output, "blocked")]
         self._made.add(writes[0])

@@ -20,12 +20,13 @@ from ..passes.spread_affine import spread_affine
 from ..types import TORCH_DTYPES, TensorType
 from .fuse import fuse
 from .geometry import BLOCK, Storage
-from .layers import Choose, Layer, Pack, cost_model
+from .layers import Layer, Pack
 from .layout import Layout, layout
 from .lower import lower
 from .memory import place_storages
 from .precision import Reduced, reduced
 from .refusals import require_kernels
+from .schedules import Choose, cost_model
 from .select import layer_of, room_after
 from .shares import for_threads
 

@@ -7,7 +7,8 @@ from ..graph import Node, Value
 from ..ops.blocked import Convolve, Join, Pool
 from ..passes.infer_types import Types
 from .fuse import Room, per_channel, vector_of
-from .layers import Choose, Layer, Shapes, convolution, pooling
+from .layers import Layer, convolution, pooling
+from .schedules import Choose, Shapes
 
 #: elementwise operators on blocked buffers
 MAP = "map"

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ..errors import OperatorError
 from .geometry import BLOCK, FLOAT_BYTES, Geometry, Margin
-from .layers import Layer, streams
+from .layers import Layer
+from .schedules import streams
 
 #: operations below which waiting for each other costs as much as a second thread saves (some 5 us)
 PAYS = 1 << 20
@@ -95,7 +96,7 @@ def _tiles(layer: Layer) -> int:
 
 def _by_tiles(layer: Layer, threads: int) -> list[Share]:
     scratch = layer.scratch // threads
-    return [Share(layer._replace(kernel="conv_winograd_share", span=span), s=i * scratch)
+    return [Share(layer._replace(span=span), s=i * scratch)
             for i, span in enumerate(ranges(_tiles(layer), threads))]
 
 

@@ -30,9 +30,10 @@ from . import kernels, toolchain
 from .emit import c_text
 from .frame import Options
 from .geometry import FLOAT_BYTES
-from .layers import Choose, Layer, Schedule, Shapes, cost_model, winograd_fits
+from .layers import Layer
 from .layout import Step
 from .plan import ExportPlan, export_plan
+from .schedules import Choose, Schedule, Shapes, cost_model, winograd_fits
 from .selftest import formula_input
 
 WAYS = (Schedule(), Schedule(2), Schedule(4), Schedule(4, streamed=True))
@@ -122,7 +123,7 @@ def _with_tiles(site: Site, schedule: Schedule, tiles: int) -> Schedule:
 
 def _chooser(chosen: Mapping[Site, Schedule]) -> Choose:
     by_shape = {(site.form, site.shapes): schedule for site, schedule in chosen.items()}
-    return lambda form, shapes: by_shape[form, shapes]
+    return lambda form, shapes: by_shape[form, shapes] if (form, shapes) in by_shape else cost_model(form, shapes)
 
 
 def _least(times: Mapping[Schedule, float]) -> Schedule:

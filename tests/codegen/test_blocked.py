@@ -68,6 +68,11 @@ def convolutions(x):
     yield conv(conv(x, 96, (5, 7), pad=(0, 0)), 96)                     # Winograd's smaller tile
     yield conv(conv(x, 24, 1, pad=(3, 2)), 40, no_bias=False)           # Winograd: tiles beyond the edge
     yield conv(conv(x, 16, 1, pad=(3, 2)), 128)                         # Winograd: several groups of filters
+    few = conv(x, 3, 1, pad=(14, 15))                                   # 41 x 45
+    yield conv(few, 33, 7, stride=(2, 2))                               # two rows and columns a pixel
+    yield conv(few, 70, 7, stride=(2, 2), pad=(0, 2), no_bias=False)
+    yield conv(conv(x, 4, (1, 2), pad=(14, 15)), 40, 7, stride=(2, 2), pad=(4, 5))
+    yield conv(conv(x, 1, 1, pad=(14, 15)), 80, 7, stride=(2, 2), pad=(1, 0))
 
 
 def tails(x):
@@ -116,7 +121,7 @@ def outputs(source, folder, x: np.ndarray, *flags: str) -> np.ndarray:
     return np.frombuffer(done.stdout, "<f4")
 
 
-PARTS = pytest.mark.parametrize("part,count,images", [(convolutions, 19, 1), (tails, 10, 2), (windows, 10, 2)],
+PARTS = pytest.mark.parametrize("part,count,images", [(convolutions, 23, 1), (tails, 10, 2), (windows, 10, 2)],
                                 ids=lambda p: getattr(p, "__name__", str(p)))
 
 
@@ -126,10 +131,10 @@ def check(part, count: int, images: int, tolerance: float, tmp_path, all_flags: 
     export_c(graph, {k: v.to_torch() for k, v in arrays.items() if k != "x"}, {"x": shape}, tmp_path / "net.c", "net",
              winograd=winograd)
     text = (tmp_path / "net.c").read_text()
-    sides = set(re.findall(r"conv_winograd\(x.*, ([24]), \d+, \d+, \d+, \w+, \w+\);", text))
+    sides = set(re.findall(r"  winograd_gather\((\d), x", text))
     sides |= {f"{tiles} streamed" for tiles in re.findall(r"  streamed_products\(.*, (\d+), \d+\);", text)}
     if winograd and part is convolutions:
-        assert sides >= {"2", "4", "4 streamed", "5 streamed"}
+        assert sides >= {"4", "6", "7", "4 streamed", "5 streamed"}
     assert winograd or not sides
     expected = [out.asnumpy() for out in CachedOp(graph)(*[arrays[n.name] for n in graph.inputs])]
     assert len(expected) == count

@@ -49,7 +49,7 @@ def test_any_number_of_threads_gives_the_same_bits(every_step_in_shares, tmp_pat
     made = program(tmp_path, 3)
     text = (tmp_path / "net3.c").read_text()
     assert len(re.findall(r"switch \(share\)", text)) >= 6
-    assert all(len(re.findall(rf"  {kernel}\(x", text)) > 1 for kernel in ("conv_winograd_share", "conv_streamed"))
+    assert all(len(re.findall(rf"  {kernel}\(x", text)) > 1 for kernel in ("conv_winograd", "conv_streamed"))
     assert len(alone) == 4 * 2 * 5 * 4
     for _ in range(3):
         assert answer(made, EXAMPLES) == alone

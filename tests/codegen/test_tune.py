@@ -10,7 +10,7 @@ import mxdl as mx
 from mxdl.codegen import export_c, tune
 from mxdl.codegen.export import c_source
 from mxdl.codegen.frame import Options
-from mxdl.codegen.layers import Schedule
+from mxdl.codegen.schedules import Schedule
 from mxdl.errors import MXNetError
 from mxdl.types import TensorType
 from tests.codegen.compiled import assert_same, needs_compiler

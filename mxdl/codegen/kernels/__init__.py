@@ -8,7 +8,7 @@ from importlib import resources
 
 #: the kernels' files, in the order in which they stand in the C file (later ones call earlier ones)
 FILES = ("halves", "math", "rows", "gemm", "panels", "sort", "boxes", "pack", "conv", "depthwise", "winograd",
-         "streamed", "shares", "blocked")
+         "streamed", "blocked")
 #: what a text defines at the left margin: functions and tables, and types
 _DEFINED = re.compile(r"^(?:(?:static|INLINE|NOINLINE)\b[^;{(=\[]*?\b(\w+)\s*[(\[]|typedef \w+ (\w+)\b)", re.MULTILINE)
 
