@@ -6,7 +6,7 @@ Claim (Chen et al. 2016 and MXNet's documentation say 130 to 4 GB and 270 to 2.5
     python benchmarks/headline_memory.py resnet1000|lstm [--threads 2] [--no-before] [--json]
 The step runs in a process of its own (`--step`), whose VmHWM is what is reported; the planner's figures for the step
 that shares nothing are counted, not run.
-What recomputing costs a layer is headline_extra.py's.
+What recomputing costs a layer is mirror_cost.py's.
 """
 from __future__ import annotations
 
