@@ -54,6 +54,7 @@ class Machine:
             if len(places) == self.machines and isinstance(leaders, SocketLeaders) else None
         self._next = 0                                     # the first block that no operation has used
         self._totals: dict[torch.dtype, Tensor] = {}
+        self._posted = -1                                  # the block that everybody's arrays are in already
         alone = self.machines == 1
         group = 1 if alone else max(1, board.blocks // 4)
         self._exchanges = Exchanges(board, places, number, leaders, group)
@@ -68,8 +69,7 @@ class Machine:
         """As `allreduce`, of streams that are cut already, one after the other; the last piece of each may be short."""
         if self._direct is not None:
             self._direct.allreduce(pieces)
-        elif len(pieces) == 1 and self.machines == 1 \
-                and pieces[0].length * pieces[0].sources[0].itemsize <= SMALL_BYTES:
+        elif len(pieces) == 1 and self._is_small(pieces[0]):
             self._allreduce_small(self.claim(1), pieces[0])
         else:
             self._flow(pieces, self._publish, self._reduce, self._exchanges.sum, self._await_sum)
@@ -144,12 +144,32 @@ class Machine:
         return self.board.values(rank, block, piece.sources[0].dtype, piece.length)
 
     # -- sums on this machine ---------------------------------------------------------------------------------
+    def _is_small(self, piece: Piece) -> bool:
+        return self.machines == 1 and piece.length * piece.sources[0].itemsize <= SMALL_BYTES
+
+    def post(self, piece: Piece) -> bool:
+        """Copies a small piece to where the next operation wants it, if nobody needs that memory any more.
+
+        Whether it did: once everybody has (`all_posted`), the sum of these pieces needs no meeting.
+        """
+        block, board = self._next, self.board
+        if not self._is_small(piece) or any(board.told(DONE, rank) <= block - board.blocks
+                                            for rank in range(board.size) if rank != board.rank):
+            return False
+        torch.cat(piece.sources, out=self._values(board.rank, block, piece))
+        return True
+
+    def all_posted(self) -> None:
+        """What comes next is the sum of what everybody has posted."""
+        self._posted = self._next
+
     def _allreduce_small(self, block: int, piece: Piece) -> None:
         board = self.board
-        self.make_room(block)
-        torch.cat(piece.sources, out=self._values(board.rank, block, piece))
-        board.tell(POSTED, block + 1)
-        board.wait_all(POSTED, block + 1)
+        if block != self._posted:
+            self.make_room(block)
+            torch.cat(piece.sources, out=self._values(board.rank, block, piece))
+            board.come(POSTED, block + 1)
+            board.gather(POSTED, block + 1)
         slots = [self._values(rank, block, piece) for rank in range(board.size)]
         total = add(slots, self._total(slots[0]))
         read(total, piece)
@@ -216,10 +236,13 @@ class Machine:
     def meet(self) -> None:
         """Returns when all workers of the job have come here: what they did before is done everywhere."""
         block, board = self.claim(1), self.board
-        board.tell(POSTED, block + 1)
         if self.machines == 1:
-            board.wait_all(POSTED, block + 1)
-        elif self.leaders is None:
+            board.come(POSTED, block + 1)
+            board.gather(POSTED, block + 1)
+            board.tell(DONE, block + 1)
+            return
+        board.tell(POSTED, block + 1)
+        if self.leaders is None:
             board.wait(ARRIVED, block + 1, 0)
         else:
             board.wait_all(POSTED, block + 1)

@@ -79,13 +79,22 @@ class Choice:
         for rank in {rank for name in names for rank, forms in enumerate(self._forms[name]) if not forms}:
             self._board.look(rank)
 
-    def _ready(self) -> list[Task]:
-        """What every worker of this machine has submitted, the most urgent first."""
+    def pass_by(self, name: int) -> None:
+        """A task is carried out that needed no choice."""
+        self._read_logs()
+        for forms in self._forms[name]:
+            forms.popleft()
+
+    def _read_logs(self) -> None:
         for rank in range(self._board.size):
             for number in range(self._read[rank], self._board.told(LOGGED, rank)):
-                name, form = self._board.entry(rank, number)
+                name, form, _ = self._board.entry(rank, number)
                 self._forms[name][rank].append(form)
                 self._read[rank] = number + 1
+
+    def _ready(self) -> list[Task]:
+        """What every worker of this machine has submitted, the most urgent first."""
+        self._read_logs()
         ready = [task for task in self._first() if all(self._forms[task.name])]
         for task in ready:
             self._check(task, [forms[0] for forms in self._forms[task.name]])

@@ -3,6 +3,9 @@
 A worker writes each task into its log as it submits it.  The leader of the machine chooses among those that all have
 logged (collective_choice.py) and announces them; then every worker carries them out.  So tasks may be submitted in any
 order, priorities count, and whatever piles up while the network is busy goes together in the next round.
+
+A worker that has nothing else under way marks its entry: where all have, on one machine, there is nothing to choose,
+and the round begins when the last has come.
 """
 from __future__ import annotations
 
@@ -17,21 +20,24 @@ from .collective import Machine
 from .collective_choice import Choice, Task
 from .elastic import Elastic, NewcomersWait
 from .errors import DeadWorkerError, JobFailedError
-from .shared_memory import LOG_ENTRIES, STOPPED
+from .shared_memory import LOG_ENTRIES, LOGGED, STOPPED
 
 IDLE_LOOK_S = 0.25           # how often an elastic worker that has nothing to sum looks whether the others live
+# marks of an entry: nothing else is under way here; and its arrays are where the others can read them
+ALONE, IS_POSTED = 1, 2
 
 
 class Schedule:
     """Carries out tasks, in the thread that waits for them or else in one of its own.
 
     run: carries out the tasks of a round.   limit_bytes: of one round; a task larger than that has a round of its own.
+    post: copies a task's arrays, before its round, to where the others read them; False: it does not.
     elastic: goes on when a worker died; None: a death is an error.
     """
 
     def __init__(self, machine: Machine, run: Callable[[list[Task]], None], limit_bytes: int,
-                 elastic: Elastic | None = None):
-        self._run, self._limit_bytes, self._elastic = run, limit_bytes, elastic
+                 elastic: Elastic | None = None, post: Callable[[Task], bool] = lambda task: False):
+        self._run, self._limit_bytes, self._elastic, self._post = run, limit_bytes, elastic, post
         self._tasks: dict[int, deque[Task]] = defaultdict(deque)     # by name, in the order of submission
         self._submitted = self._finished = 0
         self._rounds = 0 if elastic is None else elastic.rounds
@@ -51,6 +57,7 @@ class Schedule:
         """Goes on with this machine, whose logs are empty."""
         board = machine.board
         self._machine, self._board, self._logged = machine, board, 0
+        self._marked: tuple[int, int] | None = None     # name and number of a marked entry, whose round comes next
         self._choice = Choice(machine, self._limit_bytes, self._first)
         waiting = [task for tasks in self._tasks.values() for task in tasks]
         for task in sorted(waiting, key=lambda task: task.number):
@@ -61,9 +68,17 @@ class Schedule:
         with self._changed:
             return [tasks[0] for tasks in self._tasks.values() if tasks]
 
-    def _log(self, task: Task) -> None:
-        self._board.log(self._logged, task.name, task.form)
+    def _log(self, task: Task, mark: int = 0) -> None:
+        if mark:
+            self._marked = task.name, self._logged
+        self._board.log(self._logged, task.name, task.form, mark)
         self._logged += 1
+
+    def _mark(self, task: Task) -> int:
+        """What the entry says of a task that the caller waits for."""
+        if self._machine.machines > 1 or self._submitted > self._finished:
+            return 0
+        return IS_POSTED if self._post(task) else ALONE
 
     # -- the training thread ----------------------------------------------------------------------------------
     def submit(self, tasks: list[Task], will_wait: bool = False) -> None:
@@ -77,10 +92,11 @@ class Schedule:
                     self._changed.notify_all()
                     self._room.wait_for(lambda: self._failure or self._submitted - self._finished < LOG_ENTRIES)
                 self._raise_failure()
+                mark = self._mark(task) if will_wait and len(tasks) == 1 else 0
                 self._tasks[task.name].append(task)
                 task.number = self._submitted
                 self._submitted += 1
-                self._log(task)
+                self._log(task, mark)
             if not will_wait:
                 self._changed.notify_all()
 
@@ -195,9 +211,26 @@ class Schedule:
             self._changed.notify_all()
             self._room.notify_all()
 
+    def _without_choice(self) -> list[int]:
+        """The name of the marked task, if everybody has nothing else; none: the leader has to choose."""
+        with self._changed:
+            marked, self._marked = self._marked, None
+        if marked is None:
+            return []
+        board, (name, number) = self._board, marked
+        board.gather(LOGGED, number + 1)      # nothing can be chosen before that
+        entries = [board.entry(rank, number) for rank in range(board.size)]
+        if any(entry[:2] != entries[0][:2] for entry in entries) or not all(mark for _, _, mark in entries):
+            return []
+        if all(mark == IS_POSTED for _, _, mark in entries):
+            self._machine.all_posted()
+        if board.rank == 0:
+            self._choice.pass_by(name)
+        return [name]
+
     def _round(self) -> None:
         """Carries out what the leader announces."""
-        names = self._choice.choose() if self._board.rank == 0 else self._machine.hear()
+        names = self._without_choice() or (self._choice.choose() if self._board.rank == 0 else self._machine.hear())
         with self._changed:
             tasks = self._running = [self._tasks[name][0] for name in names]
         began = time.monotonic()

@@ -44,7 +44,7 @@ class DistSyncStore(LocalStore):
         bucket_bytes = config.bucket_bytes()
         self._bundles = Bundles(bucket_bytes if slice_elements is None else 4 * slice_elements, slice_elements)
         round_bytes = 4 * bucket_bytes if slice_elements is None else bucket_bytes // 4
-        self._schedule = Schedule(self._machine, self._rounds.run, round_bytes, elastic)
+        self._schedule = Schedule(self._machine, self._rounds.run, round_bytes, elastic, self._rounds.post)
         self._pending: dict[Key, list[Task]] = defaultdict(list)
         self._late: list[tuple[list[Task], list[tuple[Tensor, Tensor]]]] = []     # arrays that take sums after tasks
         self._staged: dict[Key, Tensor] = {}
@@ -93,7 +93,7 @@ class DistSyncStore(LocalStore):
         tasks = self._bundles.tasks(Kind.INIT_ROWS, [(name, self._values[name], []) for name in rows], 0)
         tasks += self._bundles.tasks(Kind.INIT, [(name, flat(self._values[name]), [])
                                                  for name in names if name not in rows], 0)
-        self._schedule.submit(tasks)
+        self._schedule.submit(tasks, will_wait=True)
         self._schedule.wait(tasks)
 
     @torch.no_grad()
@@ -183,7 +183,8 @@ class DistSyncStore(LocalStore):
     def barrier(self) -> None:
         self.wait()
         self._barriers += 1
-        self._schedule.wait(self._submit(Kind.BARRIER, [(f"\0barrier {self._barriers}", torch.empty(0), [])], 0))
+        nothing: Item = (f"\0barrier {self._barriers}", torch.empty(0), [])
+        self._schedule.wait(self._submit(Kind.BARRIER, [nothing], will_wait=True))
 
     def close(self) -> None:
         """Ends the store's thread, once what was pushed is summed, and waits a while for the others to come here too.
@@ -235,7 +236,8 @@ class DistSyncStore(LocalStore):
         self._gathered += 1
         values = torch.frombuffer(bytearray(mine or b"\0"), dtype=torch.uint8)
         found: list[Tensor] = []
-        self._schedule.wait(self._submit(Kind.BYTES, [(f"\0bytes {self._gathered}", values, found)]))
+        self._schedule.wait(self._submit(Kind.BYTES, [(f"\0bytes {self._gathered}", values, found)],
+                                         will_wait=True))
         return [bytes(part.numpy()) for part in found]
 
     def set_gradient_compression(self, compression_params: dict) -> None:

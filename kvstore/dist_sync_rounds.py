@@ -66,6 +66,13 @@ class Rounds:
             self._coded = self._meeting.coded(codec)
         return self._coded
 
+    def post(self, task: Task) -> bool:
+        """Copies the arrays of a small planned sum to where the other workers read them; False: it is none."""
+        work = task.work[0]
+        if len(task.work) > 1 or not isinstance(work, PlannedSum) or len(work.bundle.spans) != 1:
+            return False
+        return self.machine.post(work.pieces()[0])
+
     def run(self, tasks: list[Task]) -> None:
         """Carries out the tasks of a round."""
         groups: dict[Any, list] = defaultdict(list)

@@ -23,11 +23,12 @@ from .errors import DeadWorkerError, JobFailedError, KVStoreError
 from .futex import Futex
 
 LINE = 64                    # bytes of a cache line: counters of two writers never share one
-COUNTERS = 7
-POSTED, REDUCED, ARRIVED, DONE, LOGGED, STOPPED, BELL = range(COUNTERS)      # BELL: of worker 0, which anybody rings
+COUNTERS = 8
+# BELL, GATHERED: worker 0's, which anybody sets: the first when it logs, the second when it comes last to a meeting
+POSTED, REDUCED, ARRIVED, DONE, LOGGED, STOPPED, BELL, GATHERED = range(COUNTERS)
 LOG_ENTRIES = 4096
 RESULT = -1                  # instead of a worker's place: where sums are
-ENTRY_BYTES = 16
+ENTRY_BYTES = 24
 SPINS = 100                  # looks at a counter before a waiting worker begins to sleep
 NETWORK_SPINS = 8            # the same where it waits for other machines too, which takes longer anyway
 LOOK_S = 0.05                # how often a waiting worker looks whether the others live
@@ -99,18 +100,18 @@ class Board:
         return self._data_start + (self._slots * self.blocks + block % self.blocks) * self.block_bytes
 
     # -- logs -------------------------------------------------------------------------------------------------
-    def log(self, number: int, first: int, second: int) -> None:
+    def log(self, number: int, name: int, form: int, mark: int = 0) -> None:
         """Writes entry `number` of this worker's log; the leader must be less than LOG_ENTRIES behind."""
         at = self._log_start + (self.rank * LOG_ENTRIES + number % LOG_ENTRIES) * ENTRY_BYTES
-        struct.pack_into("qq", self._map, at, first, second)
-        self.tell(LOGGED, number + 1)
+        struct.pack_into("qqq", self._map, at, name, form, mark)
+        self.come(LOGGED, number + 1)
         bell = BELL * self.size * (LINE // 8)
         self._numbers[bell] = number * self.size + self.rank + 1      # whoever wins, it is no number that was there
         self._futex.wake(bell)
 
-    def entry(self, rank: int, number: int) -> tuple[int, int]:
+    def entry(self, rank: int, number: int) -> tuple[int, int, int]:
         at = self._log_start + (rank * LOG_ENTRIES + number % LOG_ENTRIES) * ENTRY_BYTES
-        return struct.unpack_from("qq", self._map, at)
+        return struct.unpack_from("qqq", self._map, at)
 
     # -- counters ---------------------------------------------------------------------------------------------
     def told(self, counter: int, rank: int) -> int:
@@ -118,12 +119,50 @@ class Board:
 
     def tell(self, counter: int, value: int) -> None:
         """Sets this worker's counter, after everything that it wrote before."""
-        for lock in self._fences:      # two lock rounds keep earlier writes from passing later ones on any machine
-            with lock:
-                pass
+        self._fence()
         at = (counter * self.size + self.rank) * (LINE // 8)
         self._numbers[at] = value
         self._futex.wake(at)
+
+    def _fence(self) -> None:
+        """Two lock rounds keep what was before them from passing what comes after, on any machine."""
+        for lock in self._fences:
+            with lock:
+                pass
+
+    def come(self, counter: int, value: int) -> None:
+        """As `tell`, for a counter that is waited for by `gather` only: the last to come wakes the others, once."""
+        self._fence()
+        self._numbers[(counter * self.size + self.rank) * (LINE // 8)] = value
+        self._fence()      # of two who come at once, one sees the other
+        if self._have_come(counter, value):
+            bell = GATHERED * self.size * (LINE // 8)
+            self._numbers[bell] = value * COUNTERS + counter      # no number that was there
+            self._futex.wake(bell)
+
+    def _have_come(self, counter: int, value: int) -> bool:
+        numbers, first, step = self._numbers, counter * self.size * (LINE // 8), LINE // 8
+        return all(numbers[at] >= value for at in range(first, first + self.size * step, step))
+
+    def gather(self, counter: int, value: int) -> None:
+        """Returns when every worker's counter, which it sets by `come`, is at least `value`.  Raises as `wait`."""
+        for look in range(self._spins):
+            if self._have_come(counter, value):
+                return
+            if look % 8 == 7:
+                time.sleep(0)
+        bell = GATHERED * self.size * (LINE // 8)
+        next_look = time.monotonic() + LOOK_S
+        while True:
+            seen = self._numbers[bell]
+            if self._have_come(counter, value):
+                return
+            self._futex.wait(bell, seen, LOOK_S)
+            if time.monotonic() > next_look:
+                for rank in range(self.size):
+                    if self.told(counter, rank) < value:
+                        self.look(rank)
+                next_look = time.monotonic() + LOOK_S
 
     def wait_for_bell(self, heard: int) -> None:
         """On worker 0: returns when somebody logged something after the bell was at `heard`, or after LOOK_S."""

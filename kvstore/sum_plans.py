@@ -42,9 +42,15 @@ class PlannedSum:
 
     bundle: Bundle
     arrays: list[Tensor]
+    _pieces: list[Piece] | None = None
     kind = Kind.SUM
 
     def pieces(self) -> list[Piece]:
+        if self._pieces is None:
+            self._pieces = self._cut()
+        return self._pieces
+
+    def _cut(self) -> list[Piece]:
         sizes = self.bundle.sizes
         return [Piece(length=span.length, sources=within(self.arrays, sizes, span), in_place=True, memo=memo)
                 for span, memo in zip(self.bundle.spans, self.bundle.memos, strict=True)]
