@@ -146,11 +146,9 @@ class Board:
 
     def gather(self, counter: int, value: int) -> None:
         """Returns when every worker's counter, which it sets by `come`, is at least `value`.  Raises as `wait`."""
-        for look in range(self._spins):
+        for _ in range(self._spins):
             if self._have_come(counter, value):
                 return
-            if look % 8 == 7:
-                time.sleep(0)
         bell = GATHERED * self.size * (LINE // 8)
         next_look = time.monotonic() + LOOK_S
         while True:

@@ -82,3 +82,56 @@ def test_who_waits_for_a_counter_wakes_up_when_it_changes_and_uses_no_processor(
     first.close()
     second.close()
     assert spent[0][0] < 0.1 and told <= spent[0][1] < told + 2
+
+
+def count_announcements(store):
+    """How many rounds the leader chose, from now on."""
+    machine, chosen = store._machine, []
+    announce = machine.announce
+    machine.announce = lambda names: (chosen.append(names), announce(names))
+    return chosen
+
+
+@pytest.mark.parametrize("size", [5, 200_000])
+def test_a_call_that_all_make_alone_needs_no_choice_and_small_arrays_lie_ready(size):
+    def work(store):
+        keys, grads = ["a", "b"], [torch.zeros(size), torch.zeros(3)]
+        store.init(keys, [torch.zeros(size), torch.zeros(3)])
+        chosen, copies = count_announcements(store), []
+        for step in range(5):
+            for grad in grads:
+                grad.fill_(store.rank + step)
+            store.allreduce(keys, grads)
+            copies.append(store._machine._posted == store._machine._next - 1)
+            assert all((grad == 3 * step + 3).all() for grad in grads)
+        store.barrier()
+        return chosen, copies[1:]
+
+    assert run(["a"] * 3, work) == [([], [size == 5] * 4)] * 3
+
+
+def test_what_some_call_in_another_order_is_chosen():
+    """Worker 0 has a push under way when it waits for another key; worker 1 waits first.  Then each waits for another
+    key first, and a thread of worker 0 for the other."""
+    def work(store):
+        store.init(["x", "y"], [torch.zeros(4), torch.zeros(4)])
+        chosen, y = count_announcements(store), torch.full((4,), store.rank + 1.)
+        if store.rank == 0:
+            store.gradient_ready("x", torch.ones(4))
+        store.allreduce(["y"], [y])
+        if store.rank == 1:
+            store.gradient_ready("x", torch.ones(4))
+        x = torch.zeros(4)
+        store.pull("x", x)
+        a, b = torch.full((4,), store.rank + 1.), torch.full((4,), store.rank + 3.)
+        calls = [threading.Thread(target=store.allreduce, args=([key], [array])) for key, array in (("x", a), ("y", b))]
+        for call in calls if store.rank == 0 else calls[::-1]:
+            call.start()
+            if store.rank == 1:
+                call.join(10)
+        for call in calls:
+            call.join(10)
+        return x[0].item(), y[0].item(), a[0].item(), b[0].item(), bool(chosen)
+
+    found = run(["a", "a"], work, timeout=5)
+    assert [one[:4] for one in found] == [(2, 3, 3, 7)] * 2 and found[0][4]
