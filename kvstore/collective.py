@@ -7,7 +7,8 @@ A stream of elements goes through the blocks of a `Board`, several blocks under 
     exchange  the leader adds the result blocks of all machines (where there are several)
     collect   every worker copies the result block into its arrays
 
-The order of additions is fixed, so that every worker gets the same bits at every run.
+The order of additions is fixed, so that every worker gets the same bits at every run.  Sums for everybody over several
+machines go another way where the leaders have sockets: collective_led.py, collective_direct.py.
 """
 from __future__ import annotations
 
@@ -17,8 +18,9 @@ import torch
 from torch import Tensor
 
 from .bucket import Piece, cut, read
-from .collective_direct import PIECE_BYTES, DirectSums
+from .collective_direct import DirectSums
 from .collective_exchange import Exchanges, Place
+from .collective_led import Led
 from .collective_network import Leaders
 from .collective_sockets import SocketLeaders
 from .reduction import add
@@ -43,15 +45,17 @@ class Machine:
     """The workers of one machine and, through `leaders`, of the others.
 
     board: the shared memory.   places: of every worker of the job.   leaders: on the leader, where there are several
-    machines.
+    machines.   over_sockets: whether leaders talk over sockets; all workers say the same.
     """
 
-    def __init__(self, board: Board, places: list[Place], number: int = 0, leaders: Leaders | None = None):
+    def __init__(self, board: Board, places: list[Place], number: int = 0, leaders: Leaders | None = None,
+                 over_sockets: bool = False):
         self.board, self.places, self.number, self.leaders = board, places, number, leaders
         self.machines = 1 + max(place.machine for place in places)
         self.rank = places.index(Place(number, board.rank))
-        self._direct = DirectSums(leaders) \
-            if len(places) == self.machines and isinstance(leaders, SocketLeaders) else None
+        self._direct: DirectSums | Led | None = None
+        if self.machines > 1 and over_sockets:
+            self._direct = DirectSums(leaders, board) if isinstance(leaders, SocketLeaders) else Led(board)
         self._next = 0                                     # the first block that no operation has used
         self._totals: dict[torch.dtype, Tensor] = {}
         self._posted = -1                                  # the block that everybody's arrays are in already
@@ -68,7 +72,7 @@ class Machine:
     def allreduce_pieces(self, pieces: list[Piece]) -> None:
         """As `allreduce`, of streams that are cut already, one after the other; the last piece of each may be short."""
         if self._direct is not None:
-            self._direct.allreduce(pieces)
+            self._direct.allreduce(pieces, self.claim(len(pieces)))
         elif len(pieces) == 1 and self._is_small(pieces[0]):
             self._allreduce_small(self.claim(1), pieces[0])
         else:
@@ -96,7 +100,7 @@ class Machine:
     @property
     def sum_bytes(self) -> int:
         """The most that a piece of an `allreduce` has."""
-        return self.board.block_bytes if self._direct is None else PIECE_BYTES
+        return self.board.block_bytes
 
     def close(self) -> None:
         """Lets the others know that this worker is gone."""

@@ -1,4 +1,4 @@
-"""Sums over machines of one worker each: from the arrays to the sockets and back, without shared memory between."""
+"""Sums over machines by their leaders: from the arrays to the sockets and back, without shared memory between."""
 from __future__ import annotations
 
 from collections import deque
@@ -8,60 +8,75 @@ import torch
 from torch import Tensor
 
 from .bucket import Piece, read
-from .collective_sockets import SocketLeaders, Work
+from .collective_led import Mates, under_way
+from .collective_sockets import SocketLeaders, Work, stretches
+from .shared_memory import Board
 
-PIECE_BYTES = 3 << 20
-UNDER_WAY = 8               # pieces
 LEAST_BYTES = 1 << 14       # arrays of a piece that are smaller on average are put together first
 
 
 class Sum(NamedTuple):
-    """A piece under way.  staged: T[length], where its sources were put together; None: they are summed in place."""
+    """A piece under way.  arrays: T[n] each, summed in place.   is_staged: they are copies of the sources."""
 
     works: list[Work]
+    block: int
     piece: Piece
-    staged: Tensor | None
+    arrays: list[Tensor]
+    is_staged: bool
 
 
 class DirectSums:
-    """Used on every machine, or on none."""
+    """A leader's part, where the leaders talk over sockets.  board: of its machine; a piece fits one of its blocks."""
 
-    def __init__(self, leaders: SocketLeaders):
+    def __init__(self, leaders: SocketLeaders, board: Board):
         self._leaders = leaders
+        self._mates = Mates(board) if board.size > 1 else None
+        self._under_way, self._piece_bytes = under_way(board), board.block_bytes
         self._staging: list[Tensor] = []
         self._next = 0      # the number of the next piece: machines add in turn
 
-    def allreduce(self, pieces: list[Piece]) -> None:
-        """Writes the sums of each piece's sources into its targets."""
+    def allreduce(self, pieces: list[Piece], first: int) -> None:
+        """Writes the sums of each piece's sources into its targets.  first: the block of the first piece."""
         sums: deque[Sum] = deque()
-        for number, piece in enumerate(pieces):
-            if number >= UNDER_WAY:
+        is_shared = len(pieces) < 2 * self._leaders.machines
+        for block, piece in enumerate(pieces, first):
+            while len(sums) == self._under_way or sums and not any(work.left for work in sums[0].works):
                 self._finish(sums.popleft())
-            sums.append(self._start(piece))
+            sums.append(self._start(block, piece, is_shared))
+            self._leaders.move()
+        self._leaders.no_more()
         for one in sums:
             self._finish(one)
 
-    def _start(self, piece: Piece) -> Sum:
+    def _start(self, block: int, piece: Piece, is_shared: bool) -> Sum:
+        """Begins to sum a piece.  is_shared: every machine adds a stretch of it, else one machine all of it.
+
+        Which machine adds what depends on nothing that is this machine's own, such as how its arrays lie in memory.
+        """
         self._next += 1
-        staged = None
-        if piece.length * piece.sources[0].itemsize < LEAST_BYTES * len(piece.sources) or not piece.is_in_place:
-            staged = self._stage(piece)
-        arrays = piece.sources if staged is None else [staged]
-        if len(arrays) == 1:
-            return Sum(self._leaders.start_allreduce(arrays[0]), piece, staged)
-        parts: list[list[Tensor]] = [[] for _ in range(self._leaders.machines)]
-        parts[self._next % len(parts)] = arrays
-        return Sum(self._leaders.start_sum(parts), piece, staged)
+        is_small = piece.length * piece.sources[0].itemsize < LEAST_BYTES * len(piece.sources)
+        is_staged = is_small or not piece.is_in_place
+        arrays = [self._stage(piece)] if is_staged else piece.sources
+        if self._mates is not None:
+            self._mates.add(block, piece, arrays)
+        machines = self._leaders.machines
+        if is_shared:
+            parts = stretches(arrays, piece.length, machines)
+        else:
+            parts = [arrays if machine == self._next % machines else [] for machine in range(machines)]
+        return Sum(self._leaders.start_sum(parts), block, piece, arrays, is_staged)
 
     def _stage(self, piece: Piece) -> Tensor:
         """The sources, one after the other.  out: T[length], not used again before this piece is finished"""
-        place = self._next % UNDER_WAY
+        place = self._next % self._under_way
         while len(self._staging) <= place:
-            self._staging.append(torch.empty(PIECE_BYTES, dtype=torch.uint8))
+            self._staging.append(torch.empty(self._piece_bytes, dtype=torch.uint8))
         staged = self._staging[place].view(piece.sources[0].dtype)[:piece.length]
         return torch.cat(piece.sources, out=staged)
 
     def _finish(self, one: Sum) -> None:
         self._leaders.finish(one.works)
-        if one.staged is not None:
-            read(one.staged, one.piece)
+        if one.is_staged:
+            read(one.arrays[0], one.piece)
+        if self._mates is not None:
+            self._mates.hand_out(one.block, one.piece, one.arrays)

@@ -12,7 +12,7 @@ from .collective_coded import PAYLOAD_VALUES, Coded
 from .collective_exchange import Place
 from .collective_gloo import GlooLeaders
 from .collective_network import Leaders
-from .collective_sockets import LANES, SocketLeaders
+from .collective_sockets import SocketLeaders
 from .compression import Codec
 from .control_client import Control, Group
 from .errors import DeadWorkerError, JobFailedError, KVStoreError
@@ -47,23 +47,33 @@ class Meeting:
         place = places[self.group.ranks.index(control.job.rank)]
         self._place, self._ranks = place, [at for at, other in enumerate(places) if other.machine == place.machine]
         machines = 1 + max(other.machine for other in places)
-        board = self._board("board", config.SHARED_BLOCK_BYTES * min(machines, 2))      # fewer meetings a MiB
+        blocks, block_bytes = config.shared_blocks(), config.SHARED_BLOCK_BYTES
+        if machines > 1:        # twice the memory, and fewer meetings a MiB
+            several = max(4, blocks // 2)
+            blocks, block_bytes = several, 2 * blocks * block_bytes // several
+        network = self._network()
+        board = self._board("board", blocks, block_bytes)
         leaders = None
         if machines > 1 and place.worker == 0:
-            leaders = self._leaders(place.machine, machines)
-        self.machine = Machine(board, places, place.machine, leaders)
+            leaders = self._leaders(network, place.machine, machines)
+        self.machine = Machine(board, places, place.machine, leaders, network == "sockets")
 
-    def _leaders(self, place: int, machines: int) -> Leaders:
-        """This machine's leader among the others'.  Raises KVStoreError where they chose different networks."""
-        control, network = self.control, config.network()
+    def _network(self) -> str:
+        """Between machines.  Raises KVStoreError where workers chose different ones."""
+        network = config.network()
         first = self._store.compare_set("network", "", network).decode()
         if first != network:
-            raise KVStoreError(f"MXDL_NETWORK: needs one value for all machines; got {network!r} on {control.job.host} "
-                               f"and {first!r} on another")
+            raise KVStoreError(f"MXDL_NETWORK: needs one value for all workers; got {network!r} on "
+                               f"{self.control.job.host} and {first!r} elsewhere")
+        return network
+
+    def _leaders(self, network: str, place: int, machines: int) -> Leaders:
+        """This machine's leader among the others'."""
+        control = self.control
         if network == "gloo":
             return GlooLeaders(self._store, place, machines, control.local_address, self.look, self.explain)
-        wires = Wires(self._store, self._name, place, machines, LANES, control.local_address, control.job.token,
-                      self.look, control.job.join_timeout)
+        wires = Wires(self._store, self._name, place, machines, control.local_address, control.job.token, self.look,
+                      control.job.join_timeout)
         try:
             return SocketLeaders(place, wires.lanes(), self.look, self.explain)
         except OSError as error:
@@ -75,16 +85,16 @@ class Meeting:
         counts: defaultdict[str, itertools.count] = defaultdict(itertools.count)
         return [Place(hosts.index(one.host), next(counts[one.host])) for one in self.group.members]
 
-    def _board(self, name: str, block_bytes: int, slots: int | None = None) -> Board:
+    def _board(self, name: str, blocks: int, block_bytes: int, slots: int | None = None) -> Board:
         """Shared memory of this machine: its first worker makes it, the others open it, then its file's name goes."""
         key, size = f"{name}/{self._place.machine}", len(self._ranks)
         spins = SPINS if size == len(self.group.members) else NETWORK_SPINS
         if self._place.worker == 0:
-            board = Board(0, size, config.shared_blocks(), block_bytes, slots=slots, spins=spins)
+            board = Board(0, size, blocks, block_bytes, slots=slots, spins=spins)
             self._store.set(key, str(board.path))
         else:
             path = Path(self._store.get(key).decode())
-            board = Board(self._place.worker, size, config.shared_blocks(), block_bytes, path, slots, spins)
+            board = Board(self._place.worker, size, blocks, block_bytes, path, slots, spins)
         try:
             self.control.barrier(f"{self._name}/{name}", strict=True)
         except BaseException:
@@ -102,7 +112,8 @@ class Meeting:
             return Coded(self.machine, codec, self.machine.board)
         self._coded += 1
         block_bytes = codec.payload_bytes(PAYLOAD_VALUES)
-        payloads = self._board(f"payloads {self._coded}", block_bytes, len(self.machine.places))
+        payloads = self._board(f"payloads {self._coded}", self.machine.board.blocks, block_bytes,
+                               len(self.machine.places))
         return Coded(self.machine, codec, payloads)
 
     def look(self) -> None:

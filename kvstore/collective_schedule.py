@@ -60,19 +60,20 @@ class Schedule:
         self._marked: tuple[int, int] | None = None     # name and number of a marked entry, whose round comes next
         self._choice = Choice(machine, self._limit_bytes, self._first)
         waiting = [task for tasks in self._tasks.values() for task in tasks]
-        for task in sorted(waiting, key=lambda task: task.number):
-            self._log(task)
+        self._log(sorted(waiting, key=lambda task: task.number))
 
     def _first(self) -> list[Task]:
         """Of each name the task that comes first."""
         with self._changed:
             return [tasks[0] for tasks in self._tasks.values() if tasks]
 
-    def _log(self, task: Task, mark: int = 0) -> None:
+    def _log(self, tasks: list[Task], mark: int = 0) -> None:
+        """Tasks that are logged together are seen together: one round can take them all.  mark: of the only one"""
         if mark:
-            self._marked = task.name, self._logged
-        self._board.log(self._logged, task.name, task.form, mark)
-        self._logged += 1
+            self._marked = tasks[0].name, self._logged
+        if tasks:
+            self._board.log(self._logged, [(task.name, task.form, mark) for task in tasks])
+            self._logged += len(tasks)
 
     def _mark(self, task: Task) -> int:
         """What the entry says of a task that the caller waits for."""
@@ -87,8 +88,12 @@ class Schedule:
         will_wait: the caller goes on with `wait`, so that the schedule's own thread need not wake up for them.
         """
         with self._changed:
+            waiting: list[Task] = []
+            mark = 0
             for task in tasks:
                 if self._submitted - self._finished >= LOG_ENTRIES:
+                    self._log(waiting)
+                    waiting = []
                     self._changed.notify_all()
                     self._room.wait_for(lambda: self._failure or self._submitted - self._finished < LOG_ENTRIES)
                 self._raise_failure()
@@ -96,7 +101,8 @@ class Schedule:
                 self._tasks[task.name].append(task)
                 task.number = self._submitted
                 self._submitted += 1
-                self._log(task, mark)
+                waiting.append(task)
+            self._log(waiting, mark)
             if not will_wait:
                 self._changed.notify_all()
 

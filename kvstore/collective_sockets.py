@@ -2,23 +2,30 @@
 
 A sum is shared out: each machine adds a part of it and sends what it got to the others, so that every machine sends
 and receives the values once less than twice, whatever their number.  Parts are added in the order of machines.
+
+Every two machines have one connection, and what goes over it has an order that both know: values, then the sums of an
+earlier exchange, which were added while later values were on their way.  So the link is busy in both directions from
+the first value to the last sum.
 """
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from .array_bytes import view_bytes
 from .collective_network import LOOK_S, Leaders
 from .errors import KVStoreError
-from .wire import Lane, Wire
+from .wire import Lane, Message, Wire
 
-LANES = 2
-VALUES, SUMS = range(LANES)     # sums have connections of their own, so that they never wait behind later values
+AHEAD_BYTES = 14 << 20          # values of later exchanges that go before the sums of one
 GRAIN_BYTES = 1 << 16           # memory for other machines' parts is kept in multiples of this
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -31,83 +38,125 @@ class Work:
         self.left -= 1
 
 
-class SocketLeaders(Leaders):
-    """lanes: for each machine its `LANES` connections; none for this one."""
+@dataclass(slots=True, eq=False)
+class Sums:
+    """Of an exchange whose values have their places in the lanes.
 
-    def __init__(self, place: int, lanes: Sequence[Sequence[Lane]], look: Callable[[], None],
+    memory: of the parts of `start_sum`.   start: bytes that were summed before these.   is_added: whether this
+    machine's sums are ready.   messages: that hold them, once they have places.
+    """
+
+    memory: list[list[memoryview]]
+    work: Work
+    start: int
+    messages: list[tuple[Lane, Message]] = field(default_factory=list)
+    is_added: bool = False
+
+
+class SocketLeaders(Leaders):
+    """lanes: for each machine the connection to it; None for this one."""
+
+    def __init__(self, place: int, lanes: Sequence[Lane | None], look: Callable[[], None],
                  explain: Callable[[BaseException], BaseException]):
         super().__init__(place, len(lanes), look, explain)
-        self._lanes = lanes
-        self._wire = Wire([lane for some in lanes for lane in some])
-        self._others = [machine for machine in range(self.machines) if machine != place]
+        self._lanes = {machine: lane for machine, lane in enumerate(lanes) if lane is not None}
+        self._wire = Wire(list(self._lanes.values()))
+        self._others = list(self._lanes)
         self._free: dict[int, list[Tensor]] = {}
+        self._late: deque[Sums] = deque()       # those without a place in the lanes
+        self._summed_bytes = 0
 
     # -- what is done together --------------------------------------------------------------------------------
     def start_allreduce(self, values: Tensor) -> list[Work]:
-        return self.start_sum([[part] if part.numel() else [] for part in _shares(values, self.machines)])
+        return self.start_sum(stretches([values], values.numel(), self.machines))
 
     def start_sum(self, parts: Sequence[list[Tensor]]) -> list[Work]:
         """Begins to add over the machines, in place; machine m adds parts[m].
 
         parts: T[n] each, flat and contiguous, of the same lengths on every machine.
         """
-        work, mine = Work(), parts[self.place]
+        work, memory = Work(), [_memory_of(part) for part in parts]
+        sums = Sums(memory, work, self._summed_bytes)
         for machine in self._others:
-            self._send(machine, VALUES, parts[machine], work)
-        if mine:
-            work.left += 1      # until the sums are on their way
-            size = sum(one.numel() for one in mine)
-            theirs = [self._memory(mine[0], size) for _ in self._others]
-            waiting = Work()
-
-            def arrived() -> None:
-                waiting.left -= 1
-                if not waiting.left:
-                    self._add(mine, [one[:size * mine[0].itemsize].view(mine[0].dtype) for one in theirs])
-                    for machine, memory in zip(self._others, theirs, strict=True):
-                        self._send(machine, SUMS, mine, work)
-                        self._free[memory.numel()].append(memory)
-                    work.left -= 1
-            for machine, memory in zip(self._others, theirs, strict=True):
-                self._receive(machine, VALUES, [memory[:size * mine[0].itemsize]], waiting, arrived)
-        for machine in self._others:
-            self._receive(machine, SUMS, parts[machine], work)
+            self._send(machine, memory[machine], work)
+        if parts[self.place]:
+            self._take_values(sums, parts[self.place])
+        work.left += 1      # until the sums have their places
+        self._late.append(sums)
+        self._summed_bytes += sum(len(one) for part in memory for one in part)
+        while self._late and self._late[0].start + AHEAD_BYTES < self._summed_bytes:
+            self._place_sums(self._late.popleft())
         return [work]
+
+    def _take_values(self, sums: Sums, mine: list[Tensor]) -> None:
+        """Receives the others' values of this machine's part, and adds when all are there."""
+        waiting, num_bytes = Work(), sum(map(len, sums.memory[self.place]))
+        theirs = [self._memory(num_bytes) for _ in self._others]
+
+        def arrived() -> None:
+            waiting.left -= 1
+            if not waiting.left:
+                self._add(mine, [one[:num_bytes].view(mine[0].dtype) for one in theirs])
+                for memory in theirs:
+                    self._free[memory.numel()].append(memory)
+                sums.is_added = True
+                for lane, message in sums.messages:
+                    self._write(lane.release, message)
+        for machine, memory in zip(self._others, theirs, strict=True):
+            self._receive(machine, [view_bytes(memory[:num_bytes])], waiting, arrived)
+
+    def _place_sums(self, sums: Sums) -> None:
+        """Gives the sums, ready or not, the next places in the lanes.  When that happens follows from the calls alone,
+        so that it is the same on every machine.
+        """
+        for machine in self._others:
+            message = self._send(machine, sums.memory[self.place], sums.work, not sums.is_added)
+            if message is not None:
+                sums.messages.append((self._lanes[machine], message))
+            self._receive(machine, sums.memory[machine], sums.work)
+        sums.work.one_over()
 
     def start_gathering(self, values: Tensor, home: int) -> tuple[Tensor, list[Work]]:
         work = Work()
         if self.place != home:
-            self._send(home, VALUES, [values], work)
+            self._send(home, _memory_of([values]), work)
             return values.new_empty((0, values.numel())), [work]
         incoming = values.new_empty((self.machines - 1, values.numel()))
         for machine, row in zip(self._others, incoming, strict=True):
-            self._receive(machine, VALUES, [row], work)
+            self._receive(machine, _memory_of([row]), work)
         return incoming, [work]
 
     def start_broadcast(self, values: Tensor, home: int) -> list[Work]:
         work = Work()
         if self.place != home:
-            self._receive(home, VALUES, [values], work)
+            self._receive(home, _memory_of([values]), work)
         else:
             for machine in self._others:
-                self._send(machine, VALUES, [values], work)
+                self._send(machine, _memory_of([values]), work)
         return [work]
 
     def _start_exchange(self, incoming: Tensor, outgoing: Tensor, receives: list[int], sends: list[int]) -> list[Work]:
         work = Work()
         for machine, (taken, given) in enumerate(zip(incoming.split(receives), outgoing.split(sends), strict=True)):
-            self._send(machine, VALUES, [given], work)
-            self._receive(machine, VALUES, [taken], work)
+            self._send(machine, _memory_of([given]), work)
+            self._receive(machine, _memory_of([taken]), work)
         return [work]
 
     def finish(self, works: list[Work]) -> None:
         next_look = time.monotonic() + LOOK_S
         for work in works:
+            while any(sums.work is work for sums in self._late):
+                self._place_sums(self._late.popleft())
             while work.left:
                 self._move(LOOK_S)
                 if work.left and time.monotonic() > next_look:
                     self._look()
                     next_look = time.monotonic() + LOOK_S
+
+    def no_more(self) -> None:
+        """Tells that no sum begins for a while: those that began are not put behind its values."""
+        while self._late:
+            self._place_sums(self._late.popleft())
 
     def move(self) -> None:
         self._move(0)
@@ -125,26 +174,31 @@ class SocketLeaders(Leaders):
         except OSError as error:
             raise self._explain(error) from error
 
-    def _send(self, machine: int, lane: int, arrays: list[Tensor], work: Work) -> None:
-        if size := sum(one.nbytes for one in arrays):
-            work.left += 1
-            self._count(size, 0)
-            try:
-                self._lanes[machine][lane].send(arrays, work.one_over)
-            except OSError as error:
-                raise self._explain(error) from error
+    def _send(self, machine: int, memory: list[memoryview], work: Work, is_held: bool = False) -> Message | None:
+        size = sum(map(len, memory))
+        if not size:
+            return None
+        work.left += 1
+        self._count(size, 0)
+        return self._write(self._lanes[machine].send, memory, work.one_over, is_held)
 
-    def _receive(self, machine: int, lane: int, arrays: list[Tensor], work: Work,
+    def _write(self, write: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return write(*arguments)
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def _receive(self, machine: int, memory: list[memoryview], work: Work,
                  then: Callable[[], None] | None = None) -> None:
-        if size := sum(one.nbytes for one in arrays):
+        if size := sum(map(len, memory)):
             work.left += 1
             self._count(0, size)
-            self._lanes[machine][lane].receive(arrays, work.one_over if then is None else then)
+            self._lanes[machine].receive(memory, work.one_over if then is None else then)
 
     # -- sums -------------------------------------------------------------------------------------------------
-    def _memory(self, like: Tensor, length: int) -> Tensor:
-        """Memory for so many elements.  like: T[...]; out: uint8[at least as many bytes]"""
-        size = -(-length * like.itemsize // GRAIN_BYTES) * GRAIN_BYTES
+    def _memory(self, num_bytes: int) -> Tensor:
+        """Memory for others' values.  out: uint8[at least num_bytes]"""
+        size = -(-num_bytes // GRAIN_BYTES) * GRAIN_BYTES
         free = self._free.setdefault(size, [])
         return free.pop() if free else torch.empty(size, dtype=torch.uint8)
 
@@ -165,7 +219,22 @@ class SocketLeaders(Leaders):
                 torch._foreach_add_(mine, one.split(sizes))
 
 
-def _shares(values: Tensor, machines: int) -> list[Tensor]:
-    """A stretch of the values for each machine.  values: T[n]"""
-    share = -(-values.numel() // machines)
-    return [values[at * share:(at + 1) * share] for at in range(machines)]
+def stretches(arrays: Sequence[Tensor], length: int, count: int) -> list[list[Tensor]]:
+    """Arrays cut into `count` stretches of as many elements, perhaps fewer in the last ones.
+
+    arrays: T[n] each, together `length` long.   out: for each stretch the parts of arrays that it has, T[n] each
+    """
+    found: list[list[Tensor]] = [[] for _ in range(count)]
+    share, at = max(1, -(-length // count)), 0
+    for array in arrays:
+        start = 0
+        while start < array.numel():
+            take = min(array.numel() - start, share - at % share)
+            found[at // share].append(array[start:start + take])
+            start, at = start + take, at + take
+    return found
+
+
+def _memory_of(arrays: Sequence[Tensor]) -> list[memoryview]:
+    """arrays: flat and contiguous"""
+    return [view_bytes(one) for one in arrays]

@@ -100,13 +100,17 @@ class Board:
         return self._data_start + (self._slots * self.blocks + block % self.blocks) * self.block_bytes
 
     # -- logs -------------------------------------------------------------------------------------------------
-    def log(self, number: int, name: int, form: int, mark: int = 0) -> None:
-        """Writes entry `number` of this worker's log; the leader must be less than LOG_ENTRIES behind."""
-        at = self._log_start + (self.rank * LOG_ENTRIES + number % LOG_ENTRIES) * ENTRY_BYTES
-        struct.pack_into("qqq", self._map, at, name, form, mark)
-        self.come(LOGGED, number + 1)
+    def log(self, number: int, entries: list[tuple[int, int, int]]) -> None:
+        """Writes entries (name, form, mark) from `number` on into this worker's log, all seen at once; the leader must
+        be less than LOG_ENTRIES behind.
+        """
+        for count, entry in enumerate(entries, number):
+            at = self._log_start + (self.rank * LOG_ENTRIES + count % LOG_ENTRIES) * ENTRY_BYTES
+            struct.pack_into("qqq", self._map, at, *entry)
+        count = number + len(entries)
+        self.come(LOGGED, count)
         bell = BELL * self.size * (LINE // 8)
-        self._numbers[bell] = number * self.size + self.rank + 1      # whoever wins, it is no number that was there
+        self._numbers[bell] = count * self.size + self.rank      # whoever wins, it is no number that was there
         self._futex.wake(bell)
 
     def entry(self, rank: int, number: int) -> tuple[int, int, int]:

@@ -10,12 +10,9 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from .array_bytes import view_bytes
 from .connection import MAX_PARTS, advance
 from .errors import KVStoreError
 
@@ -29,7 +26,7 @@ WRITE = select.POLLOUT | select.POLLHUP | select.POLLERR
 class Message:
     """On its way.  pieces: of memory, the header's first.   first: of them that is not finished.   left: bytes.
 
-    header: what it has to be.   then: called when the message is over.
+    header: what it has to be.   then: called when the message is over.   is_held: its arrays are not ready to be sent.
     """
 
     pieces: list[memoryview]
@@ -37,6 +34,7 @@ class Message:
     header: bytes
     then: Callable[[], None]
     first: int = 0
+    is_held: bool = False
 
     def advance(self, done: int) -> bool:
         """So many bytes more are over.  Whether all are."""
@@ -58,19 +56,28 @@ class Lane:
         self._head = bytearray(HEADER.size)     # of the message that comes
         self._low_water = 1
 
-    def send(self, arrays: Iterable[Tensor], then: Callable[[], None]) -> None:
-        """arrays: flat and contiguous; they must not change before `then` is called."""
-        memory = [view_bytes(one) for one in arrays]
+    def send(self, memory: list[memoryview], then: Callable[[], None], is_held: bool = False) -> Message:
+        """memory: uint8[n] each; it must not change before `then` is called.
+
+        is_held: it changes until `release`; what is sent later waits for it.
+        """
         size = sum(map(len, memory))
         header = HEADER.pack(self._sent, size)
-        self.outgoing.append(Message([memoryview(header), *memory], size + HEADER.size, header, then))
+        message = Message([memoryview(header), *memory], size + HEADER.size, header, then, is_held=is_held)
+        self.outgoing.append(message)
         self._sent += 1
         if len(self.outgoing) == 1:
             self.write()
+        return message
 
-    def receive(self, arrays: Iterable[Tensor], then: Callable[[], None]) -> None:
-        """arrays: flat and contiguous, as long together as the message is; `then` is called when they are filled."""
-        memory = [view_bytes(one) for one in arrays]
+    def release(self, message: Message) -> None:
+        """The arrays of a held message are ready."""
+        message.is_held = False
+        if self.outgoing[0] is message:
+            self.write()
+
+    def receive(self, memory: list[memoryview], then: Callable[[], None]) -> None:
+        """memory: uint8[n] each, as long together as the message is; `then` is called when it is filled."""
         size = sum(map(len, memory))
         header = HEADER.pack(self._expected, size)
         self.incoming.append(Message([memoryview(self._head), *memory], size + HEADER.size, header, then))
@@ -78,7 +85,7 @@ class Lane:
 
     def write(self) -> None:
         """Hands to the kernel what it takes now."""
-        while self.outgoing:
+        while self.outgoing and not self.outgoing[0].is_held:
             message = self.outgoing[0]
             try:
                 done = self.socket.sendmsg(message.pieces[message.first:message.first + MAX_PARTS])
@@ -120,7 +127,8 @@ class Lane:
 
     @property
     def events(self) -> int:
-        return (select.POLLIN if self.incoming else 0) | (select.POLLOUT if self.outgoing else 0)
+        is_sending = self.outgoing and not self.outgoing[0].is_held
+        return (select.POLLIN if self.incoming else 0) | (select.POLLOUT if is_sending else 0)
 
 
 class Wire:

@@ -1,4 +1,4 @@
-"""The leaders of machines connect to each other, each pair `count` times; every connection proves the job's token."""
+"""The leaders of machines connect to each other; every connection proves the job's token."""
 from __future__ import annotations
 
 import logging
@@ -29,27 +29,26 @@ class Wires:
     place: this machine's number of `machines`.   look: raises when a worker is dead.   seconds: to wait for all.
     """
 
-    def __init__(self, store: dist.Store, group: str, place: int, machines: int, count: int, address: str, token: str,
+    def __init__(self, store: dist.Store, group: str, place: int, machines: int, address: str, token: str,
                  look: Callable[[], None], seconds: float):
-        self._group, self._place, self._machines, self._count = group, place, machines, count
+        self._group, self._place, self._machines = group, place, machines
         self._address, self._token, self._look = address, token, look
         self._end = time.monotonic() + seconds
-        self._came: queue.Queue[tuple[int, int, Connection]] = queue.Queue()
+        self._came: queue.Queue[tuple[int, Connection]] = queue.Queue()
         self._strangers = threading.Semaphore(MAX_STRANGERS)
         self._store = store
 
-    def lanes(self) -> list[list[Lane]]:
-        """The connections to each machine; none to this one.  Raises OSError, JoinRefusedError, what `look` raises."""
-        found: dict[tuple[int, int], Connection] = {}
+    def lanes(self) -> list[Lane | None]:
+        """The connection to each machine; None for this one.  Raises OSError, JoinRefusedError, what `look` raises."""
+        found: dict[int, Connection] = {}
         try:
             with socket.create_server((self._address, 0), backlog=MAX_STRANGERS) as listener:
                 threading.Thread(target=self._accept, args=[listener], name="mxdl leaders", daemon=True).start()
                 try:
                     self._store.set(f"leader/{self._place}", f"{self._address}:{listener.getsockname()[1]}")
                     for machine in range(self._place):
-                        for number in range(self._count):
-                            found[machine, number] = self._connected(machine, number)
-                    while len(found) < self._count * (self._machines - 1):
+                        found[machine] = self._connected(machine)
+                    while len(found) < self._machines - 1:
                         self._take(found)
                 finally:
                     listener.shutdown(socket.SHUT_RDWR)     # ends the thread's accept
@@ -57,36 +56,33 @@ class Wires:
             for connection in found.values():
                 connection.close()
             raise
-        return [[Lane(found[machine, number].socket, f"the leader of machine {machine}")
-                 for number in range(self._count)] if machine != self._place else []
+        return [Lane(found[machine].socket, f"the leader of machine {machine}") if machine in found else None
                 for machine in range(self._machines)]
 
-    def _connected(self, machine: int, number: int) -> Connection:
+    def _connected(self, machine: int) -> Connection:
         host, _, port = self._store.get(f"leader/{machine}").decode().rpartition(":")
         connection = Connection(socket.create_connection((host, int(port)), timeout=CONNECT_S), self._look)
         try:
-            introduce(connection, self._token, {"group": self._group, "machine": self._place, "number": number},
-                      HANDSHAKE_S)
+            introduce(connection, self._token, {"group": self._group, "machine": self._place}, HANDSHAKE_S)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _take(self, found: dict[tuple[int, int], Connection]) -> None:
+    def _take(self, found: dict[int, Connection]) -> None:
         """Waits a while for a leader to come."""
         try:
-            machine, number, connection = self._came.get(timeout=LOOK_S)
+            machine, connection = self._came.get(timeout=LOOK_S)
         except queue.Empty:
             self._look()
             if time.monotonic() > self._end:
-                wanted = self._count * (self._machines - 1)
-                raise TimeoutError(f"machine {self._place}: {len(found)} of {wanted} connections between machines "
-                                   f"came in time; can they reach {self._address}?") from None
+                raise TimeoutError(f"machine {self._place}: {len(found)} of {self._machines - 1} connections between "
+                                   f"machines came in time; can they reach {self._address}?") from None
             return
-        if (machine, number) in found:
+        if machine in found:
             connection.close()
         else:
-            found[machine, number] = connection
+            found[machine] = connection
 
     # -- who comes --------------------------------------------------------------------------------------------
     def _accept(self, listener: socket.socket) -> None:
@@ -107,7 +103,7 @@ class Wires:
         peer = connection.peer
         try:
             about = admit(connection, self._token, self._check, HANDSHAKE_S)
-            self._came.put((about["machine"], about["number"], connection))
+            self._came.put((about["machine"], connection))
         except (OSError, JobFailedError, KVStoreError, JoinRefusedError) as error:
             log.warning("machine %d: closed the connection of %s: %s", self._place, peer, error)
             connection.close()
@@ -116,9 +112,8 @@ class Wires:
 
     def _check(self, about: dict[str, Any]) -> None:
         """Raises JoinRefusedError for who is no leader of this group that has to come."""
-        machine, number = about.get("machine"), about.get("number")
-        expected = type(machine) is int and self._place < machine < self._machines and type(number) is int \
-            and 0 <= number < self._count
+        machine = about.get("machine")
+        expected = type(machine) is int and self._place < machine < self._machines
         if about.get("group") != self._group or not expected:
             raise JoinRefusedError(f"machine {self._place} waits for the others' connections to {self._group}; got "
                                    f"{about!r:.200}")

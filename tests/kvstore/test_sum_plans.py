@@ -13,7 +13,8 @@ from tests.kvstore.synchronous import run
 SHAPES = [(3,), (1000, 300), (0,), (), (2, 5), (7, 1), (600_000,), (4,)]
 
 
-@pytest.mark.parametrize("hosts", [["a"], ["a", "a"], ["a", "a", "b"]], ids="".join)
+@pytest.mark.parametrize("hosts", [["a"], ["a", "a"], ["a", "b"], ["a", "a", "b"], ["a", "b", "a", "b", "b", "a"]],
+                         ids="".join)
 def test_planned_and_unplanned_calls_sum_alike(hosts, monkeypatch):
     """Worker 0's last call is of arrays that are not contiguous, so it has no plan there and the others have."""
     def work(store):

@@ -1,12 +1,15 @@
 """Leaders over sockets: sums with the same bits everywhere, in the order of machines; who may connect; who is gone."""
 import socket
 import threading
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from mxdl.kvstore.collective_sockets import LANES, SocketLeaders
+from mxdl.kvstore import collective_sockets
+from mxdl.kvstore.collective_sockets import SocketLeaders, stretches
 from mxdl.kvstore.errors import DeadWorkerError, KVStoreError
 from mxdl.kvstore.wire import Lane
 from mxdl.kvstore.wire_meeting import Wires
@@ -40,7 +43,7 @@ def meet(machines, keys=None, token="secret"):
     keys = Keys() if keys is None else keys
 
     def leader(place):
-        lanes = Wires(keys, "group", place, machines, LANES, "127.0.0.1", token, look, 20).lanes()
+        lanes = Wires(keys, "group", place, machines, "127.0.0.1", token, look, 20).lanes()
         return SocketLeaders(place, lanes, look, lambda error: error)
 
     with ThreadPoolExecutor(machines) as pool:
@@ -90,6 +93,38 @@ def test_one_machine_can_add_a_list_of_more_arrays_than_a_system_call_takes():
         assert all((one == 2 * number + 3).all() for number, one in enumerate(arrays[place]))
 
 
+def test_places_of_sums_depend_on_the_calls_alone(monkeypatch):
+    """One leader is slow at times, and waits for old sums while the other has them long since."""
+    monkeypatch.setattr(collective_sockets, "AHEAD_BYTES", 100_000)
+    leaders = meet(2)
+    sizes = [(number * 7919) % 30_000 + 1 for number in range(60)]
+
+    def work(leader):
+        under_way, arrays = deque(), [torch.full((size,), float(leader.place + size)) for size in sizes]
+        for number, array in enumerate(arrays):
+            if leader.place == number // 10 % 2:
+                time.sleep(0.002)
+            under_way.append(leader.start_sum([[], [array]] if number % 3 else [[array], []]))
+            if len(under_way) == 7:
+                leader.finish(under_way.popleft())
+        leader.no_more()
+        for works in under_way:
+            leader.finish(works)
+        return all((array == 2 * size + 1).all() for array, size in zip(arrays, sizes, strict=True))
+
+    assert together(leaders, work) == [True, True]
+
+
+def test_stretches_cover_every_element_once():
+    arrays = list(torch.arange(23.).split([4, 0, 11, 1, 7]))
+    for count in (1, 2, 3, 5, 23, 30):
+        found = stretches(arrays, 23, count)
+        assert len(found) == count
+        lengths = [sum(one.numel() for one in stretch) for stretch in found]
+        assert max(lengths) == -(-23 // count) and sorted(lengths, reverse=True) == lengths
+        assert torch.cat([one for stretch in found for one in stretch]).tolist() == list(range(23))
+
+
 def test_everybodys_numbers_and_broadcasts():
     leaders = meet(3)
 
@@ -132,8 +167,8 @@ def test_a_silent_leader_is_looked_after():
     def nobody_answers():
         raise DeadWorkerError([1], 4, "silent")
 
-    ends = [socket.socketpair() for _ in range(LANES)]
-    leader = SocketLeaders(0, [[], [Lane(end[0], "the other") for end in ends]], nobody_answers, lambda error: error)
+    ends = socket.socketpair()
+    leader = SocketLeaders(0, [None, Lane(ends[0], "the other")], nobody_answers, lambda error: error)
     with pytest.raises(DeadWorkerError):
         leader.gather(torch.zeros(1))
 
@@ -141,15 +176,15 @@ def test_a_silent_leader_is_looked_after():
 def test_strangers_neither_join_nor_disturb(caplog):
     keys = Keys()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(Wires(keys, "group", 0, 2, LANES, "127.0.0.1", "secret", look, 20).lanes)
+        first = pool.submit(Wires(keys, "group", 0, 2, "127.0.0.1", "secret", look, 20).lanes)
         host, _, port = keys.get("leader/0").decode().rpartition(":")
         silent = socket.create_connection((host, int(port)))
         loud = socket.create_connection((host, int(port)))
         loud.sendall(b"GET / HTTP/1.1\r\n\r\n" * 40)
         for token, group in (("wrong", "group"), ("secret", "another group")):
             with pytest.raises(Exception, match="token|waits for the others"):
-                Wires(keys, group, 1, 2, LANES, "127.0.0.1", token, look, 20).lanes()
-        second = Wires(keys, "group", 1, 2, LANES, "127.0.0.1", "secret", look, 20).lanes()
+                Wires(keys, group, 1, 2, "127.0.0.1", token, look, 20).lanes()
+        second = Wires(keys, "group", 1, 2, "127.0.0.1", "secret", look, 20).lanes()
         found = first.result(20)
     leaders = [SocketLeaders(0, found, look, lambda error: error), SocketLeaders(1, second, look, lambda error: error)]
     assert [[len(one) for one in both] for both in together(leaders, lambda leader: leader.gather(torch.ones(2)))] \
