@@ -12,6 +12,8 @@ machines go another way where the leaders have sockets: collective_led.py, colle
 """
 from __future__ import annotations
 
+from collections import defaultdict
+from itertools import zip_longest
 from typing import NamedTuple
 
 import torch
@@ -90,8 +92,13 @@ class Machine:
         self._flow(self._pieces(shares), self._offer, None, self._exchanges.spread, self._await_spread)
 
     def _pieces(self, shares: list[Share]) -> list[Piece]:
-        return [piece for share in shares if share.sources
-                for piece in cut(share.sources, share.targets, self.length_of(share.sources[0].dtype), share.owner)]
+        """The pieces of shares; those for different machines take turns, as they travel in different directions."""
+        streams: dict[int, list[Piece]] = defaultdict(list)
+        for share in shares:
+            if share.sources:
+                length = self.length_of(share.sources[0].dtype)
+                streams[self.places[share.owner].machine] += cut(share.sources, share.targets, length, share.owner)
+        return [piece for turn in zip_longest(*streams.values()) for piece in turn if piece is not None]
 
     def length_of(self, dtype: torch.dtype) -> int:
         """Elements of a block."""

@@ -26,7 +26,8 @@ class Task:
     """One thing that all workers do together.
 
     name: 64 bits that are equal for the same key on all workers.   form: 64 bits that must be equal too (shape, dtype,
-    kind).   label: for messages.   work: what the store's `run` needs.
+    kind).   label: for messages.   work: what the store's `run` needs.   loads: of num_bytes, those that go to each
+    machine and come back from it; none: they go everywhere.
     """
 
     name: int
@@ -36,7 +37,28 @@ class Task:
     priority: int = 0
     work: Any = None
     number: int = 0
+    loads: tuple[int, ...] = ()
     done: threading.Event = field(default_factory=threading.Event)
+
+
+def most_urgent(ready: list[Task], machines: int, limit_bytes: int, urgent_bytes: int) -> list[Task]:
+    """The first of `ready`, and what fits a round with it; there what is less urgent has less room (`urgent_bytes`).
+
+    What goes to different machines does not wait for each other, so the most that one machine gets counts.
+    """
+    taken: list[Task] = []
+    everywhere, each = 0, [0] * machines
+    for task in ready:
+        limit = limit_bytes if not taken or task.priority == taken[0].priority else urgent_bytes
+        now = everywhere + max(each)
+        loads = [a + b for a, b in zip(each, task.loads, strict=True)] if task.loads else each
+        total = everywhere + (0 if task.loads else task.num_bytes)
+        if not taken or total + max(loads) <= max(limit, now):
+            taken.append(task)
+            everywhere, each = total, loads
+        elif not task.loads:
+            break
+    return taken
 
 
 class Choice:
@@ -109,19 +131,12 @@ class Choice:
         """Those that are ready on every machine, in the order of the first one's, as many as fit a round.
 
         Between machines what is less urgent than the first task waits for another round if this one would take long:
-        something urgent may come meanwhile.
+        something urgent may come meanwhile.  What goes to another machine than the first task's takes no time of its.
         """
         urgent_bytes = self._limit_bytes
         if self._machine.leaders is not None:
             ready, urgent_bytes = self._agreed(ready[:MOST_TASKS], self._machine.leaders)
-        taken: list[Task] = []
-        num_bytes = 0
-        for task in ready[:MOST_TASKS]:
-            num_bytes += task.num_bytes
-            if taken and num_bytes > (self._limit_bytes if task.priority == taken[0].priority else urgent_bytes):
-                break
-            taken.append(task)
-        return taken
+        return most_urgent(ready[:MOST_TASKS], self._machine.machines, self._limit_bytes, urgent_bytes)
 
     def _agreed(self, ready: list[Task], leaders: Leaders) -> tuple[list[Task], int]:
         """Tasks that are ready on every machine, and how many bytes the first machine's leader moves in ROUND_S."""

@@ -307,6 +307,9 @@ class DistSyncStore(LocalStore):
         if self._rounds.codec is not None and kind in (Kind.SUM, Kind.UPDATE):
             self.wait(name for name, _, _ in items)      # what is left out of the last push goes into this one
         tasks = self._bundles.tasks(kind, items, priority)
+        if kind is Kind.UPDATE and self._rounds.codec is None:
+            for task in tasks:
+                task.loads = self._rounds.loads_of(task.work)
         self._schedule.submit(tasks, will_wait)
         return tasks
 

@@ -28,6 +28,9 @@ class ElasticRounds(Rounds):
         super().__init__(*arguments)
         self._left_out: dict[tuple[Key, int, int], Tensor] = {}      # by the round under way, of each key's slice
 
+    def loads_of(self, works: list[Work]) -> tuple[int, ...]:
+        return ()
+
     def _run_sums(self, tasks: list) -> None:
         self.machine.allreduce_pieces([piece for works in tasks for piece in self._pieces(works)])
 

@@ -54,6 +54,15 @@ class Rounds:
         self.owners[key] = owner
         self.loads[owner] += self.values[key].numel() * self.values[key].element_size()
 
+    def loads_of(self, works: list[Work]) -> tuple[int, ...]:
+        """Bytes of an update that go to each machine, whose workers own the keys; none where there is one."""
+        if self.machine.machines == 1:
+            return ()
+        found = [0] * self.machine.machines
+        for work in works:
+            found[self.machine.places[self.owners[work.key]].machine] += work.source.nbytes
+        return tuple(found)
+
     def compress(self, codec: Codec) -> None:
         """Sums in few bits from now on; every worker calls it between the same tasks."""
         self.codec, self._coded, self._residuals, self.results = codec, None, {}, defaultdict(dict)
