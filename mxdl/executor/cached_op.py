@@ -1,8 +1,9 @@
 """CachedOp: a graph as one function of arrays and one node of the tape (MXNet's CachedOp, src/imperative)."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -38,6 +39,9 @@ FLAGS: Mapping[str, Any] = {
     "static_alloc": False, "static_shape": False, "inline_limit": 2, "forward_bulk_size": None,
     "backward_bulk_size": None, "backend": None, "mirror": False, "max_recompute": 1, "fold": False,
 }
+
+
+Late = Callable[[], None]
 
 
 def check_flags(flags: Mapping[str, Any]) -> Goal:
@@ -143,7 +147,8 @@ class CachedOp:
         self._needs_types = self._goal.needs_types or has_control_flow(graph) or any(
             has_open_shape(node) for node in graph.nodes)
 
-    def __call__(self, *arrays: NDArray) -> list[NDArray]:
+    def __call__(self, *arrays: NDArray, late: Mapping[int, Late] = MappingProxyType({})) -> list[NDArray]:
+        """late: of inputs that are written in place once they are about to be read: what writes them."""
         if len(arrays) != len(self.graph.inputs):
             raise GraphError(f"CachedOp: wrong number of inputs; got {len(arrays)}, expected {len(self.graph.inputs)}: "
                              f"{', '.join(n.name for n in self.graph.inputs)}")
@@ -154,8 +159,12 @@ class CachedOp:
             wrt = tuple(i for i, t in enumerate(tensors) if t.requires_grad)
         runner = self._runner(state.training, wrt, tensors, context)
         seeds = reserve(runner.plan.num_seeds) if runner.plan.num_seeds else ()
+        if late and not (wrt and type(runner.forward) is Program):
+            for write in late.values():
+                write()
+            late = {}
         if wrt:
-            results = TapeNode.apply(self, runner, seeds, [arrays[i] for i in wrt if arrays[i]._grad is not None],
+            results = TapeNode.apply(self, runner, seeds, late, [arrays[i] for i in wrt if arrays[i]._grad is not None],
                                      *tensors)
         else:
             with torch.no_grad():
@@ -209,13 +218,19 @@ class CachedOp:
             torch._foreach_copy_([inputs[position].detach() for position in runner.updated], new)
 
 
+FIRST_TENSOR = 5     # of the arguments of `TapeNode.apply`
+
+
 class TapeNode(torch.autograd.Function):
     """A CachedOp's call on torch's tape: forward and backward run the two programs."""
 
     @staticmethod
-    def forward(ctx: Any, cached: CachedOp, runner: Runner, seeds: Sequence[int], variables: Sequence[NDArray],
-                *tensors: torch.Tensor):
-        results = runner.forward.run(list(tensors), seeds)
+    def forward(ctx: Any, cached: CachedOp, runner: Runner, seeds: Sequence[int], late: Mapping[int, Late],
+                variables: Sequence[NDArray], *tensors: torch.Tensor):
+        if late:
+            results = runner.forward.run_reading_late(list(tensors), seeds, late)
+        else:
+            results = runner.forward.run(list(tensors), seeds)
         cached._write_back(runner, results, tensors)
         outputs = tuple(results[:runner.num_outputs])
         written = set(runner.updated)
@@ -245,10 +260,10 @@ class TapeNode(torch.autograd.Function):
                 grads = runner.backward.run_handing_over(values, ctx.seeds, receivers, runner.points)
             else:
                 grads = runner.backward.run(values, ctx.seeds)
-        result: list = [None] * (4 + len(tensors))
+        result: list = [None] * (FIRST_TENSOR + len(tensors))
         rest = iter(grads)
         for position, value in zip(runner.wrt, runner.plan.grads, strict=True):
-            result[4 + position] = torch.zeros_like(tensors[position]) if value is None else next(rest)
+            result[FIRST_TENSOR + position] = torch.zeros_like(tensors[position]) if value is None else next(rest)
         return tuple(result)
 
 

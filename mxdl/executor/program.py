@@ -57,6 +57,23 @@ class Program:
         _execute(self.steps, slots, seeds)
         return [slots[i] for i in self._output_slots]
 
+    def run_reading_late(self, tensors: list[torch.Tensor], seeds: Sequence[int],
+                         late: Mapping[int, Callable[[], None]]) -> list[torch.Tensor]:
+        """`run`, where some inputs are not to be read yet: `late[number]()`, called just before the first step that
+        reads input `number`, writes it in place."""
+        first: dict[int, int] = {}
+        for position, step in enumerate(self.steps):
+            for slot in step.inputs:
+                first.setdefault(slot, position)
+        slots = self._slots(tensors)
+        done = 0
+        for begin, number in sorted((first.get(number, len(self.steps)), number) for number in late):
+            _execute(self.steps[done:begin], slots, seeds)
+            done = begin
+            late[number]()
+        _execute(self.steps[done:], slots, seeds)
+        return [slots[i] for i in self._output_slots]
+
     def _slots(self, tensors: list[torch.Tensor]) -> list:
         slots: list = tensors + [None] * (self._num_slots - len(tensors))
         tensors.clear()

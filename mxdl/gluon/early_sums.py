@@ -5,12 +5,15 @@ They may go on during the next forward pass: what was ready last is summed first
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from .parameter import Parameter
 
+#: parameters whose update waits for a reader
+WAITING: weakref.WeakSet[Parameter] = weakref.WeakSet()
 #: a bucket goes out when it has so much: little enough that not much is left to send when the backward pass ends
 BUCKET_BYTES = 1 << 20
 
@@ -89,6 +92,7 @@ class EarlySums:
             number = self._bucket_of[i]
             self._deferred.setdefault(number, []).append((i, param))
             param._update_first = partial(self.settle, number)
+            WAITING.add(param)
 
     def settle(self, number: int) -> None:
         """Makes the updates of a bucket, if they were deferred."""
@@ -97,6 +101,7 @@ class EarlySums:
             self._kv.wait([i for i, _ in params])
             for _, param in params:
                 param._update_first = None
+                WAITING.discard(param)
             self._update(params)
 
     def settle_all(self) -> None:

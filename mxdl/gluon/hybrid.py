@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import ndarray, symbol
@@ -16,6 +17,7 @@ from ..symbol import Symbol
 from ..symbol.contrib import ShapesNeeded
 from ..types import TensorType
 from .block import Block
+from .early_sums import WAITING
 from .export_c import export_block
 from .parameter import Parameter
 from .parameter_dict import ParameterDict
@@ -173,14 +175,17 @@ class HybridBlock(Block):
     def _call_compiled(self, args: tuple) -> Any:
         flat, fmt = flatten(args)
         compiled = self._compiled_for(args, flat, fmt)
-        return regroup(compiled.run(*self._arrays_for(compiled.trace, args, flat)), compiled.trace.output_format)
+        late: dict[int, Callable[[], None]] = {}
+        arrays = self._arrays_for(compiled.trace, args, flat, late if WAITING else None)
+        return regroup(compiled.run(*arrays, late=late), compiled.trace.output_format)
 
-    def _arrays_for(self, trace: Trace, args: tuple, flat: list) -> list[NDArray]:
+    def _arrays_for(self, trace: Trace, args: tuple, flat: list,
+                    late: dict[int, Callable[[], None]] | None = None) -> list[NDArray]:
         try:
-            return _arrays(trace, flat)
+            return _arrays(trace, flat, late)
         except DeferredInitializationError:  # initialized anew since it was traced
             self._initialize_deferred(trace, args)
-            return _arrays(trace, flat)
+            return _arrays(trace, flat, late)
 
     def _traced_on(self, args: tuple, flat: list, fmt: Format) -> tuple[Trace, list[NDArray]]:
         """The trace for arguments like `args`, and the arrays of its graph's inputs."""
@@ -315,8 +320,22 @@ def _types_of(trace: Trace, args: tuple) -> dict[str, TensorType]:
     return {v.name: type_of(x) for v, x in zip(trace.inputs, flatten(args)[0], strict=True)}
 
 
-def _arrays(trace: Trace, flat: list[NDArray]) -> list[NDArray]:
-    """The arrays for the graph's inputs, in order, where the arguments are `flat`."""
+def _arrays(trace: Trace, flat: list[NDArray], late: dict[int, Callable[[], None]] | None = None) -> list[NDArray]:
+    """The arrays for the graph's inputs, in order, where the arguments are `flat`.
+
+    late: gets, by number of the input, the updates that a step left for later; None: they are made now.
+    """
     ctx = flat[0].ctx
-    return [flat[source] if type(source) is int else source.data(ctx) if isinstance(source, Parameter) else source
-            for source in trace.sources]
+    if late is None:
+        return [flat[source] if type(source) is int else source.data(ctx) if isinstance(source, Parameter) else source
+                for source in trace.sources]
+    found = []
+    for number, source in enumerate(trace.sources):
+        if isinstance(source, Parameter):
+            array, update = source.late_data(ctx)
+            found.append(array)
+            if update is not None:
+                late[number] = update
+        else:
+            found.append(flat[source] if type(source) is int else source)
+    return found

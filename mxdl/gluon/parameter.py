@@ -249,6 +249,11 @@ class Parameter:
             return state.tracer.parameter(self)
         return self._check_and_get(self._data, ctx)
 
+    def late_data(self, ctx: Context | None = None) -> tuple[NDArray, Callable[[], None] | None]:
+        """`data`, and what to call before it is read: the update that a step left for later."""
+        late = None if state.tracer is not None else self._update_first
+        return (self.data(ctx), None) if late is None else (self._check_and_get(self._arrays, ctx), late)
+
     def list_data(self) -> list[NDArray]:
         """This parameter's arrays, one a context."""
         return self._all(self._data)

@@ -128,3 +128,53 @@ def test_a_step_that_does_not_wait_leaves_sums_to_the_next_forward_pass(on_store
     for _ in range(2):
         first, last = first - 2 * last, last - 2 * 6 * first
     assert run(["a", "a"], work) == [[first, [0], last]] * 2
+
+
+@pytest.mark.parametrize("on_store", [True, False])
+def test_a_net_in_one_graph_reads_each_parameter_when_its_layer_runs(on_store):
+    """In the second step the first layer runs while the last layer's new weights are not there yet; the result is that
+    of steps that wait."""
+    seen = []
+
+    class Look(mx.operator.CustomOp):
+        def forward(self, is_train, req, in_data, out_data, aux):
+            for param in seen[0]:
+                seen[1].append(param._update_first is not None)
+            self.assign(out_data[0], req[0], in_data[0])
+
+        def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+            self.assign(in_grad[0], req[0], out_grad[0])
+
+    @mx.operator.register("look_between_layers")
+    class LookProp(mx.operator.CustomOpProp):
+        def create_operator(self, ctx, in_shapes, in_dtypes):
+            return Look()
+
+    class Net(gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            with self.name_scope():
+                self.first, self.last = nn.Dense(30, in_units=6), nn.Dense(1, in_units=30)
+
+        def hybrid_forward(self, F, x):
+            return self.last(F.Custom(self.first(x), op_type="look_between_layers"))
+
+    def work(store, wait):
+        with BUILDING:
+            mx.random.seed(3)
+            net = Net()
+            net.initialize()
+            net.hybridize()
+        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1, "momentum": 0.9}, kvstore=store,
+                                update_on_kvstore=on_store)
+        seen[:] = net.last.collect_params().values(), []
+        for _ in range(4):
+            with autograd.record():
+                loss = (net(nd.ones((2, 6))) ** 2).sum()
+            trainer.backward_and_step(loss, 2, wait=wait)
+        return [param.data().asnumpy() for param in net.collect_params().values()], seen[1]
+
+    (waiting, _), = run(["a"], lambda store: work(store, True))
+    (late, marks), = run(["a"], lambda store: work(store, False))
+    assert all((one == other).all() for one, other in zip(waiting, late, strict=True))
+    assert marks == [False] * 4 + [True] * 4      # the first step, which makes the store's values, leaves nothing
