@@ -8,10 +8,17 @@ import subprocess
 import numpy as np
 import pytest
 
+import mxdl as mx
 from benchmarks.browser import CHROMIUM, Browser
-from mxdl.codegen import web_text
+from mxdl.codegen import export, web_text
+from mxdl.codegen.frame import Options
+from mxdl.codegen.schedules import Schedule
 from mxdl.codegen.web import js_files, page
 from mxdl.errors import MXNetError
+from mxdl.executor import CachedOp
+from mxdl.graph import Value
+from mxdl.passes.infer_types import infer_types
+from mxdl.types import TensorType
 from tests.codegen.nets import small_example, small_file
 
 NODE = shutil.which("node")
@@ -62,6 +69,30 @@ def test_every_kind_of_code_answers_as_the_framework(kind, folder):
 
 def old_node() -> bool:
     return int(node("console.log(process.versions.node)", ".").split(".")[0]) < 22
+
+
+@needs_node
+@pytest.mark.parametrize("kind", ["plain", "simd", "relaxed"])
+def test_filters_transformed_as_they_are_read(kind, monkeypatch, tmp_path):
+    monkeypatch.setattr(export, "cost_model", lambda form, shapes: Schedule(4, streamed=True))
+    x = mx.sym.var("x")
+    y = mx.sym.Convolution(x, kernel=(3, 3), pad=(1, 1), num_filter=20)     # an odd number of vectors
+    y = mx.sym.Activation(mx.sym.Convolution(y, kernel=(3, 3), pad=(1, 1), num_filter=41) + 1, act_type="relu")
+    graph = mx.sym.elemwise_add(mx.sym.Convolution(y, kernel=(3, 3), pad=(1, 1), num_filter=41), y).graph()
+    types, rng = infer_types(graph, {"x": TensorType((1, 24, 9, 13))}), np.random.default_rng(3)
+    arrays = {n.name: mx.nd.array(rng.normal(size=types[Value(n, 0)].shape)) for n in graph.inputs}
+    parameters = {name: array.to_torch() for name, array in arrays.items() if name != "x"}
+    made = export.c_source(graph, parameters, {"x": (1, 24, 9, 13)}, Options("net", "beside", "net.bin"))
+    assert made.text.count("  conv_streamed(") == 3
+    for name, content in js_files(made).items():
+        (tmp_path / name).write_bytes(content)
+    flags = ["--experimental-wasm-relaxed-simd"] if kind == "relaxed" and old_node() else []
+    script = f"""(async () => {{ const model = await require("./net.js").create({{kind: "{kind}"}});
+        console.log(JSON.stringify(Array.from(Object.values(
+            model.run({json.dumps(arrays["x"].asnumpy().reshape(-1).tolist())}))[0]))); }})();"""
+    found = np.array(json.loads(node(script, tmp_path, *flags)))
+    answer = CachedOp(graph)(*[arrays[n.name] for n in graph.inputs])[0].asnumpy()
+    assert np.abs(found.reshape(answer.shape) - answer).max() <= 2e-5 * np.abs(answer).max()
 
 
 @needs_node
