@@ -114,10 +114,11 @@ def build(part, shape):
                                                    types[Value(n, 0)].shape)) for n in graph.inputs}
 
 
-def outputs(source, folder, x: np.ndarray, *flags: str) -> np.ndarray:
+def outputs(source, folder, x: np.ndarray, *flags: str, weights: tuple = ()) -> np.ndarray:
     program = folder / "program"
     subprocess.run([COMPILERS[0], *FLAGS, *flags, "-DNET_MAIN", source, "-o", program, "-lm"], check=True, timeout=200)
-    done = subprocess.run([program], input=x.astype("<f4").tobytes(), capture_output=True, timeout=60, check=True)
+    done = subprocess.run([program, *weights], input=x.astype("<f4").tobytes(), capture_output=True, timeout=60,
+                          check=True)
     return np.frombuffer(done.stdout, "<f4")
 
 
@@ -170,7 +171,24 @@ def test_without_winograd_only_the_order_of_sums_differs(part, count, images, tm
 @pytest.mark.slow
 @PARTS
 def test_nothing_is_read_or_written_out_of_bounds(part, count, images, tmp_path):
-    check(part, count, images, 2e-5, tmp_path, [[flag, *SANITIZERS] for flag in levels()], winograd=True)
+    flags = [[flag, *SANITIZERS, "-DFETCH_READS"] for flag in levels()]
+    check(part, count, images, 2e-5, tmp_path, flags, winograd=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("last", [dict(kernel=1, filters=64), dict(kernel=3, filters=64, stride=(2, 2)),
+                                  dict(kernel=3, filters=64)], ids=str)
+def test_what_is_fetched_ahead_lies_in_the_arena(last, tmp_path):
+    """The last parameters of the arena, whose fetching would go on for longer than what is behind them."""
+    def deep(x):
+        yield conv(conv(x, 512, 1), **last)
+    shape = (1, 24, 13, 15)
+    graph, arrays = build(deep, shape)
+    export_c(graph, {k: v.to_torch() for k, v in arrays.items() if k != "x"}, {"x": shape}, tmp_path / "net.c", "net",
+             weights="beside")
+    for flag in levels()[-3:-1]:
+        outputs(tmp_path / "net.c", tmp_path, arrays["x"].asnumpy(), flag, "-fsanitize=address", "-DFETCH_READS",
+                weights=(tmp_path / "net.bin",))
 
 
 def test_avx512_and_avx2_give_the_same_bits(tmp_path):
