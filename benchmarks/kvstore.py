@@ -1,7 +1,8 @@
 """Sums of gradients over workers: mxdl's dist_sync, MXNet 1.9.1's (ps-lite), torch's all-reduce as DDP does it.
 
     python benchmarks/kvstore.py                         workers of one machine: 2 and 4, three sets of arrays
-    python benchmarks/kvstore.py --hosts 2 --workers 2 4 two network namespaces over a 1 Gb/s link (needs root)
+    python benchmarks/kvstore.py --hosts 2 --workers 2 4 two network namespaces over a 1 Gb/s link (needs root), beside
+                                                         plain sockets (`link`), which are what the link can do
 
 Every process of a peer (workers, servers) counts in its CPU time.  Peers take turns, round after round.
 """
@@ -22,6 +23,7 @@ from kvstore_hosts import Host, ask, end, two_hosts
 from kvstore_peers import CASES
 
 PEERS = ["mxdl", "torch", "mxnet"]
+LINK = "link"       # no peer: plain sockets that exchange the bytes, between two hosts
 SCRIPT = str(ROOT / "benchmarks/kvstore_peers.py")
 TICKS = os.sysconf("SC_CLK_TCK")
 WARMUP = 2
@@ -54,7 +56,8 @@ class Group:
                 host.command([python, SCRIPT, peer, case, str(size)]), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 text=True, env=environment))
         self.walls: list[float] = []
-        self.cpu_s, self.right = 0.0, True
+        self.cpus: list[float] = []
+        self.right = True
 
     def _environment(self, host: Host, hosts: list[Host] | None, port: int, **variables) -> dict[str, str]:
         found = dict(os.environ, OMP_NUM_THREADS="1", MXNET_CPU_WORKER_NTHREADS="1")
@@ -71,8 +74,8 @@ class Group:
         if counts:
             self.walls.append(max(answer["wall_s"] for answer in answers))
             helpers = [process.pid for process in self.helpers]
-            self.cpu_s += sum(answer["cpu_s"] for answer in answers)
-            self.cpu_s += sum(now - before[pid] for pid, now in self._cpu_s().items() if pid in helpers)
+            self.cpus.append(sum(answer["cpu_s"] for answer in answers)
+                             + sum(now - before[pid] for pid, now in self._cpu_s().items() if pid in helpers))
 
     def _cpu_s(self) -> dict[int, float]:
         """CPU seconds of the helpers so far, by process."""
@@ -83,9 +86,9 @@ class Group:
         return found
 
     def result(self) -> dict:
-        walls = [1e3 * wall for wall in self.walls]
+        walls, cpus = [1e3 * wall for wall in self.walls], [1e3 * cpu for cpu in self.cpus]
         return {"ms": statistics.median(walls), "spread_ms": [min(walls), max(walls)], "least_ms": min(walls),
-                "cpu_ms": 1e3 * self.cpu_s / len(walls), "right": self.right}
+                "cpu_ms": statistics.mean(cpus), "spread_cpu_ms": [min(cpus), max(cpus)], "right": self.right}
 
     def close(self) -> None:
         end(self.workers, self.helpers)
@@ -114,28 +117,32 @@ def compare(case: str, hosts: list[Host], peers: list[str], runs: int) -> dict:
 
 
 def report(title: str, results: dict) -> None:
-    base = results.get("mxnet")
+    base, floor = results.get("mxnet"), results.get(LINK)
     rows = []
     for peer, one in results.items():
         faster = f"{base['ms'] / one['ms']:.1f}x" if base else "-"
         cpu = f"{base['cpu_ms'] / one['cpu_ms']:.1f}x" if base else "-"
         low, high = one["spread_ms"]
         sent = f"{one['sent_over_size']:.3f}" if "sent_over_size" in one else "-"
-        rows.append([peer, f"{one['ms']:.2f}", f"{low:.2f}-{high:.2f}", faster, f"{one['cpu_ms']:.1f}", cpu, sent,
-                     "yes" if one["right"] else "NO"])
-    table(title, ["peer", "ms", "spread", "MXNet/ms", "CPU ms, all", "MXNet/CPU", "sent/size", "right"], rows)
+        over = f"{one['ms'] / floor['ms']:.3f}" if floor else "-"
+        least, most = one["spread_cpu_ms"]
+        rows.append([peer, f"{one['ms']:.2f}", f"{low:.2f}-{high:.2f}", faster, over, f"{one['cpu_ms']:.1f}",
+                     f"{least:.1f}-{most:.1f}", cpu, sent, "yes" if one["right"] else "NO"])
+    table(title, ["peer", "ms", "spread", "MXNet/ms", "ms/link", "CPU ms, all", "spread", "MXNet/CPU", "sent/size",
+                  "right"], rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--peer", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--peer", nargs="+", choices=[*PEERS, LINK], help="default: all that there are")
     parser.add_argument("--workers", nargs="+", type=int, default=[2, 4])
     parser.add_argument("--hosts", type=int, choices=[1, 2], default=1)
     parser.add_argument("--rate", default="1gbit", help="of the link between two hosts, as tc writes it")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
+    options.peer = options.peer or [*([LINK] if options.hosts == 2 else []), *PEERS]
     if "mxnet" in options.peer and reference_python() is None:
         print(f"MXNet 1.9.1 IS LEFT OUT: run `make parity-env`, or set {PARITY_VARIABLE}", file=sys.stderr)
         options.peer.remove("mxnet")

@@ -1,9 +1,14 @@
 """Pretended machines: network namespaces joined by two virtual interfaces, whose rate `tc` limits (needs root); and a
-peer's workers: asking them all, ending them all."""
+peer's workers: asking them all, ending them all.
+
+    python benchmarks/kvstore_hosts.py   ResNet-50's gradients between two hosts over 1 Gb/s, one and two workers each:
+                                         the link itself, mxdl, torch, MXNet; `kvstore.py`'s arguments may follow
+"""
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from contextlib import contextmanager
 
 
@@ -75,3 +80,9 @@ def end(workers: list[subprocess.Popen], helpers: list[subprocess.Popen]) -> Non
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+if __name__ == "__main__":
+    import kvstore  # which imports this file
+    sys.argv[1:1] = ["--hosts", "2", "--workers", "2", "4", "--case", "resnet50", "--runs", "15"]
+    kvstore.main()

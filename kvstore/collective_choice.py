@@ -18,6 +18,7 @@ from .shared_memory import BELL, LOGGED, LOOK_S
 ROUND_S = 0.05               # how long a round between machines may keep more urgent tasks waiting
 LEAST_ROUND_BYTES = 1 << 18  # of a round that tells how fast the network is
 RETRY_S = 1e-3               # how soon leaders ask each other again whether they have a task in common
+EQUAL_ROUNDS = 4             # between machines, where a meeting costs more, what is equally urgent goes together
 MOST_TASKS = 500             # of one round: what is announced fits 8 KiB
 
 
@@ -133,10 +134,11 @@ class Choice:
         Between machines what is less urgent than the first task waits for another round if this one would take long:
         something urgent may come meanwhile.  What goes to another machine than the first task's takes no time of its.
         """
-        urgent_bytes = self._limit_bytes
+        equal_bytes = urgent_bytes = self._limit_bytes
         if self._machine.leaders is not None:
             ready, urgent_bytes = self._agreed(ready[:MOST_TASKS], self._machine.leaders)
-        return most_urgent(ready[:MOST_TASKS], self._machine.machines, self._limit_bytes, urgent_bytes)
+            equal_bytes *= EQUAL_ROUNDS
+        return most_urgent(ready[:MOST_TASKS], self._machine.machines, equal_bytes, urgent_bytes)
 
     def _agreed(self, ready: list[Task], leaders: Leaders) -> tuple[list[Task], int]:
         """Tasks that are ready on every machine, and how many bytes the first machine's leader moves in ROUND_S."""

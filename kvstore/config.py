@@ -80,7 +80,8 @@ def network() -> str:
 
 
 def bucket_bytes() -> int:
-    """MXDL_BUCKET_MIB: MiB of gradients that are one task; a round takes up to four.  Default: 16"""
+    """MXDL_BUCKET_MIB: MiB of gradients that are one task; a round takes up to four, 16 between machines.  Default: 16
+    """
     return _positive("MXDL_BUCKET_MIB", 16) << 20
 
 
