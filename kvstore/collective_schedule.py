@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import torch
 
+from . import spans
 from .collective import Machine
 from .collective_choice import Choice, Task
 from .elastic import Elastic, NewcomersWait
@@ -236,12 +237,16 @@ class Schedule:
 
     def _round(self) -> None:
         """Carries out what the leader announces."""
+        asked = time.perf_counter()
         names = self._without_choice() or (self._choice.choose() if self._board.rank == 0 else self._machine.hear())
         with self._changed:
             tasks = self._running = [self._tasks[name][0] for name in names]
-        began = time.monotonic()
+        began = time.perf_counter()
         self._run(tasks)
-        self._choice.measure(sum(task.num_bytes for task in tasks), time.monotonic() - began)
+        spans.tell("wait for all workers", asked, began)
+        spans.tell("; ".join(task.label for task in tasks), began, time.perf_counter(),
+                   sum(task.num_bytes for task in tasks))
+        self._choice.measure(sum(task.num_bytes for task in tasks), time.perf_counter() - began)
         if self._elastic is not None:
             self._under_way = tasks
             self._machine.meet()

@@ -232,8 +232,8 @@ class AsyncStore(KVStore):
         return [take(answer.frame, dict)[0] for answer in self._wire.everywhere(Kind.PROFILE, [])]
 
     def set_server_profiler(self, state: str) -> None:
-        """"run": the servers begin to note every request; "stop": they stop.  MXNet's profiler.set_state does it with
-        profile_process="server"."""
+        """"run": the servers begin anew to note every request; "stop", "pause": they stop; "resume": they go on.
+        Called by mx.profiler with profile_process="server"."""
         self._wire.everywhere(Kind.PROFILE, [state])
 
     def dump_server_profile(self, fname) -> int:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from . import spans
 from .connection import Connection, introduce
 from .control_client import Control
 from .errors import DeadServerError, FrameError, JobFailedError, JoinRefusedError, KVStoreError
@@ -83,7 +84,11 @@ class ServerLink:
                     if same:    # the news of its death may be on its way
                         self.control.wait_for(self._is_gone, BACKOFF_S * 2 ** breaks)
                 finally:
-                    self.network_s += time.perf_counter() - began
+                    ended = time.perf_counter()
+                    self.network_s += ended - began
+                    moved = [part for request in requests for part in (*request.payload, *(request.into or ()))]
+                    spans.tell(f"{requests[0].kind.name.lower()} at server {self.rank}", began, ended,
+                               sum(part.nbytes for part in moved))
 
     def ask(self, kind: Kind, fields: list[Any], payload: Iterable[memoryview] = ()) -> Answer:
         """One request and its answer."""

@@ -8,7 +8,7 @@ from typing import Any
 from .errors import KVStoreError
 
 MOST_EVENTS = 50_000        # kept; later ones are only counted
-COMMANDS = ("run", "stop", "dump")
+COMMANDS = ("run", "stop", "pause", "resume", "dump")
 
 
 class ServerTrace:
@@ -33,14 +33,16 @@ class ServerTrace:
                              "args": {"bytes": num_bytes}})
 
     def command(self, command: str) -> dict[str, Any]:
-        """Carries out "run" (begins anew), "stop" or "dump", which alone tells the events.  Raises KVStoreError."""
+        """Carries out "run" (begins anew), "stop", "pause", "resume" or "dump", which alone tells the events.
+
+        Raises KVStoreError."""
         if command not in COMMANDS:
             raise KVStoreError(f"server profiler: a command is one of {', '.join(COMMANDS)}; got {command!r:.40}")
         if command == "dump":
             name = {"name": "process_name", "ph": "M", "pid": self._rank,
                     "args": {"name": f"parameter server {self._rank}"}}
             return {"events": [name, *self._events], "left_out": self._left_out}
-        self.is_running = command == "run"
-        if self.is_running:
+        self.is_running = command in ("run", "resume")
+        if command == "run":
             self._events, self._left_out = [], 0
         return {}

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
+from . import spans
 from .errors import KVStoreError, StoreNotBuiltError
 
 #: Parts of MXNet's store names that mean a store this package does not have yet.
@@ -183,7 +184,9 @@ def create(name: str = "local", **options) -> KVStoreBase:
         if unknown := set(options) - set(known):
             raise KVStoreError(f"kvstore.create: {name!r} takes {', '.join(known) or 'no options'}; got "
                                f"{', '.join(sorted(unknown))}")
-        return build(lower, **options)
+        store = build(lower, **options)
+        spans.created(store)
+        return store
     if any(part in lower for part in NOT_BUILT):
         raise StoreNotBuiltError(f"kvstore.create: {name!r} is not built yet; this version has "
                                  f"{', '.join(names())}. Use 'device' in one process; for several, 'dist_sync' adds "

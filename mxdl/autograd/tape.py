@@ -1,8 +1,9 @@
 """Variables and backward: torch's tape with MXNet's gradient buffers."""
 from __future__ import annotations
 
+import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 GRAD_REQS = ("write", "add", "null")
 #: what torch counts of a tensor whose memory no other tensor shares (itself and the question)
 _UNSHARED = 2
+_listener: Callable[[float, float], None] | None = None
 
 
 def attach(array: NDArray, grad: NDArray | None, grad_req: str = "write") -> None:
@@ -80,6 +82,12 @@ def is_unshared(tensor: torch.Tensor) -> bool:
     return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata) == _UNSHARED
 
 
+def listen(listener: Callable[[float, float], None] | None) -> None:
+    """`listener` is told when a backward pass began and ended (`time.perf_counter`) from now on; None: nobody is."""
+    global _listener
+    _listener = listener
+
+
 def backward(heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | None = None, retain_graph: bool = False,
              train_mode: bool = True) -> None:
     """Gradients of sum(head * head_grad) for every variable that the heads were computed from."""
@@ -88,6 +96,7 @@ def backward(heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | No
     grads = _head_gradients(tensors, head_grads)
     before = state.training, state.recording
     state.training, state.recording, state.delivering = train_mode, False, True
+    began = time.perf_counter()
     try:
         torch.autograd.backward(tensors, grads, retain_graph=retain_graph)
     except RuntimeError as error:
@@ -95,6 +104,8 @@ def backward(heads: Sequence[NDArray], head_grads: Sequence[NDArray | None] | No
     finally:
         state.training, state.recording = before
         state.delivering = False
+        if _listener is not None:
+            _listener(began, time.perf_counter())
     _mark_used(tensors, retain_graph)
     if not retain_graph:
         _let_go(heads)

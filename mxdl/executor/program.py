@@ -1,9 +1,10 @@
 """A straight-line program: kernels with their attributes set, slots for values, and what to free after each step."""
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,6 +13,7 @@ from ..errors import MXNetError, OperatorError
 from ..graph import Node, Value
 from ..passes.infer_types import describe
 from ..passes.lifetimes import lifetimes
+from ..recorder import recorder
 from ..types import DTYPE_NAMES
 
 
@@ -104,6 +106,8 @@ class Program:
 
 
 def _execute(steps: Sequence[Step], slots: list, seeds: Sequence[int]) -> None:
+    if recorder.programs:
+        steps = [step._replace(kernel=_timed(step)) for step in steps]
     for kernel, inputs, outputs, frees, seed, node in steps:
         try:
             if seed < 0:
@@ -122,6 +126,18 @@ def _execute(steps: Sequence[Step], slots: list, seeds: Sequence[int]) -> None:
         result = None  # else a dead result lives on while the next kernel runs
         for i in frees:
             slots[i] = None
+
+
+def _timed(step: Step) -> Callable:
+    """The step's kernel, which notes when it ran.  On a GPU it is waited for, so its time is its own."""
+    def kernel(*tensors: torch.Tensor, **seed: int) -> Any:
+        began = time.perf_counter()
+        result = step.kernel(*tensors, **seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        recorder.span(step.node.op.name, "operator", began, time.perf_counter(), {"node": step.node.name})
+        return result
+    return kernel
 
 
 def _explain(error: Exception, node: Node, tensors: Sequence[torch.Tensor]) -> MXNetError:

@@ -7,6 +7,7 @@ from typing import Any
 from ..autograd.state import State, state
 from ..ops import Operator
 from ..ops.precision import Policy
+from . import takers
 from .invoke import invoke, plain, wrap
 from .ndarray import NDArray
 
@@ -36,4 +37,4 @@ def _cast(x: NDArray, dtype: Any) -> NDArray:
 def use(policy: Policy | None) -> None:
     """From now on, operators of every thread work in the precisions that `policy` says; None: in their inputs'."""
     State.policy = policy
-    State.taker = None if policy is None else Casting(policy)
+    takers.cast_by(None if policy is None else Casting(policy))

@@ -6,7 +6,7 @@ from tests.architecture.source_tree import Module, imports, modules
 
 # Lowest first. A module may import its own layer and those below. A name covers the module and all it contains.
 LAYERS = (
-    ("vocabulary", "errors types device config files version libinfo wiring allocator"),
+    ("vocabulary", "errors types device config files version libinfo wiring allocator recorder"),
     ("operators", "ops"),
     ("graph", "graph"),
     ("passes", "passes"),

@@ -1,4 +1,5 @@
 """The asynchronous store: exact sums, split keys, rows, states, optimizers by name, errors, staleness."""
+import gc
 import json
 import threading
 import time
@@ -254,10 +255,39 @@ def test_servers_note_requests_when_told_to(tmp_path):
         events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
         assert [(one["name"], one["pid"]) for one in events if one["ph"] == "X"] == [("PULL", 0), ("PULL", 1)]
         assert all(one["dur"] >= 0 for one in events if one["ph"] == "X")
-        with pytest.raises(KVStoreError, match="run, stop, dump"):
-            store.set_server_profiler("pause")
+        with pytest.raises(KVStoreError, match="run, stop, pause, resume, dump"):
+            store.set_server_profiler("rest")
         with pytest.raises(KVStoreError, match="no commands of your own"):
             store._send_command_to_servers(0, "x")
+
+
+def test_the_profiler_reaches_the_servers(tmp_path):
+    with running(1, 1) as job:
+        store = job.worker(0)
+        store.init([0], [torch.zeros(4)])
+        out = torch.zeros(4)
+        mx.profiler.set_config(profile_process="server", filename=str(tmp_path / "servers.json"))
+        mx.profiler.set_kvstore_handle(store)
+        mx.profiler.set_state("run", profile_process="server")
+        store.pull(0, out)
+        mx.profiler.pause("server")
+        store.pull(0, out)
+        mx.profiler.resume("server")
+        store.pull(0, out)
+        mx.profiler.set_state("stop", profile_process="server")
+        mx.profiler.dump(profile_process="server")
+        events = json.loads((tmp_path / "servers.json").read_text())["traceEvents"]
+        assert [one["name"] for one in events if one["ph"] == "X"] == ["PULL", "PULL"]
+        mx.profiler.set_state("run")
+        store.pull(0, out)
+        mx.profiler.set_state("stop")
+        mine = [one for one in mx.profiler.recorder.events if one["cat"] == "kvstore"]
+        mx.profiler.recorder.clear()
+        assert [(one["name"], one["args"]) for one in mine] == [("pull at server 0", {"bytes": 16})]
+    del store, job
+    gc.collect()
+    with pytest.raises(mx.MXNetError, match="no store was created whose servers"):
+        mx.profiler.set_state("run", profile_process="server")
 
 
 @pytest.mark.parametrize("params, bits", [({"type": "2bit", "threshold": 0.5}, 2), ({"type": "1bit"}, 1),
