@@ -1,11 +1,14 @@
 """CachedOp: the same numbers as eager operators, one node on the tape, clear errors."""
 import numpy as np
 import pytest
+import torch
 
 import mxdl as mx
 from mxdl import autograd, nd
 from mxdl.errors import MXNetError
 from mxdl.executor import CachedOp
+from mxdl.executor.inductor import CompiledProgram
+from mxdl.graph import Value
 
 
 def two_layers():
@@ -96,6 +99,30 @@ def test_inductor_backend_agrees():
     mine = gradients(lambda *a: op(*a)[0], arrays)
     for a, b in zip(mine, gradients(eager, arrays), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_inductor_compiles_again_for_other_shapes_and_strides():
+    x = mx.sym.var("x")
+    graph = (mx.sym.sum(mx.sym.tanh(x) * x, axis=1) + 1).graph()
+    program = CompiledProgram(graph.outputs, [Value(graph.inputs[0], 0)])
+    wide = torch.rand(6, 4)
+    for data in (torch.rand(4, 5), torch.rand(3, 7), wide, wide.t(), torch.rand(4, 5)):
+        given = [data]
+        found, = program.run(given)
+        assert given == []   # taken, so that memory can be freed on the way
+        np.testing.assert_allclose(found, (torch.tanh(data) * data).sum(1) + 1, rtol=1e-5)
+    assert len(program._compiled) == 4
+
+
+@pytest.mark.slow
+def test_inductor_says_where_it_cannot_make_one_graph():
+    x, index = mx.sym.var("x"), mx.sym.var("index")
+    graph = mx.sym.contrib.boolean_mask(x * 2, index).graph()
+    program = CompiledProgram(graph.outputs, [Value(node, 0) for node in graph.inputs])
+    with pytest.warns(UserWarning, match="compiled in parts.*cannot be one graph"):
+        found, = program.run([torch.arange(3.0), torch.tensor([1.0, 0, 1])])
+    assert found.tolist() == [0, 4]
 
 
 def test_arrays_from_nothing_are_made_where_the_graph_runs():

@@ -218,7 +218,7 @@ from mxdl.gluon.model_zoo import vision
 from tests.gluon.test_memory_plan import Encoder, Unrolled, stack
 net = {build}
 net.initialize()
-net.hybridize(mirror={mirror!r})
+net.hybridize(mirror={mirror!r}, **{options})
 x = mx.nd.random.uniform(shape={shape})
 def step():
     with autograd.record():
@@ -237,14 +237,24 @@ print((status("VmHWM") - before) / (plan.peak - plan.after.timeline.fixed))
 """
 
 
+def growth(name, mirror, options=None):
+    """What a process of its own grows by in a step, over the plan; its allocator gives memory back."""
+    build, shape = GROWTH[name]
+    script = GROWING.format(build=build, mirror=mirror, shape=shape, options=options or {})
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600,
+                         env={**os.environ, "MXDL_MALLOC": "return", "OMP_NUM_THREADS": "1"})
+    assert run.returncode == 0, run.stderr
+    return float(run.stdout)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mirror", [False, "sqrt"], ids=str)
 @pytest.mark.parametrize("name", GROWTH)
 def test_the_process_grows_by_what_was_planned(name, mirror):
-    """Resident memory of a process of its own, whose allocator gives memory back: within 10 % of the plan."""
-    build, shape = GROWTH[name]
-    run = subprocess.run([sys.executable, "-c", GROWING.format(build=build, mirror=mirror, shape=shape)],
-                         capture_output=True, text=True, timeout=600,
-                         env={**os.environ, "MXDL_MALLOC": "return", "OMP_NUM_THREADS": "1"})
-    assert run.returncode == 0, run.stderr
-    assert abs(float(run.stdout) - 1) <= 0.1, run.stdout
+    assert abs(growth(name, mirror) - 1) <= 0.1
+
+
+@pytest.mark.slow
+def test_compiled_code_frees_what_it_has_read():
+    """Inductor orders steps as it likes (1.46); before its inputs were freed on the way, this was 1.89."""
+    assert growth("dense", 0.5, {"backend": "inductor"}) <= 1.6

@@ -129,8 +129,10 @@ def test_inductor_recomputes(mirror):
     plain = bits_of_step(net, x, start, False)
     compiled = bits_of_step(net, x, start, mirror, backend="inductor")
     for key, bits in plain.items():
+        # the loss, squares of normalized values, hardly depends on the inputs: gradients are what is left of sums of
+        # terms near 1 (float32: 1e-7 each), which fused kernels add in another order
         np.testing.assert_allclose(np.frombuffer(compiled[key], "float32"), np.frombuffer(bits, "float32"),
-                                   rtol=1e-3, atol=1e-5, err_msg=key)
+                                   rtol=1e-3, atol=5e-5, err_msg=key)
 
 
 def numbers(name: str, batch: int, side: int, mirror):
