@@ -1,7 +1,8 @@
 """Inference of language models, BERT and SSD-300, batch 1, one thread: the exported C file, ONNX Runtime, torch.
 
-Claim: the file that plain `cc -O3` compiles is at least as fast as ONNX Runtime on each.  ONNX Runtime runs torch's own
-export of the same net; of SSD-300 it runs the net alone, mxdl's file also the suppression.
+Claim: the file that plain `cc -O3` compiles is at least as fast as ONNX Runtime on each, with AVX2 alone (peers
+that end in -avx2, as in inference.py) as well.  ONNX Runtime runs torch's own export of the same net; of SSD-300 it
+runs the net alone, mxdl's file also the suppression.
     python benchmarks/inference_sequence.py [--case lstm ...] [--peer mxdl-c ...] [--runs 5] [--json]
 """
 from __future__ import annotations
@@ -16,8 +17,9 @@ from pathlib import Path
 
 import harness
 import numpy as np
+from inference import HIDDEN, hidden_environments
 
-PEERS = ["mxdl-c", "onnxruntime", "torch"]
+PEERS = ["mxdl-c", "onnxruntime", "torch", "mxdl-c-avx2", "onnxruntime-avx2"]
 VOCABULARY, SIZE = 1000, 128
 BERT = {"layers": 4, "size": 256, "hidden": 1024, "heads": 4, "vocabulary": VOCABULARY, "longest": 128}
 SCALES = tuple(zip([(0.1, 0.141), (0.2, 0.272), (0.37, 0.447), (0.54, 0.619), (0.71, 0.79), (0.88, 0.961)],
@@ -58,8 +60,8 @@ def torch_net(case: str):
     return (made[case]() if case in made else inference_torch.LanguageModel(cell[case], VOCABULARY, SIZE)).eval()
 
 
-def compiled(case: str, folder: Path):
-    """The exported file as a shared library, its handle, and facts."""
+def compiled(case: str, folder: Path, flags: list[str]):
+    """The exported file as a shared library, its handle, and facts.   flags: for the compiler, beside -O3"""
     import mxdl as mx
     from mxdl.codegen import export_c
     from mxdl.types import TensorType
@@ -73,7 +75,8 @@ def compiled(case: str, folder: Path):
     names = [n.name for n in graph.inputs if n.name not in given]
     types = {name: TensorType(a.shape, str(a.dtype)) for name, a in zip(names, arrays, strict=True)}
     export_c(graph, given, types, folder / "net.c", "net")
-    subprocess.run(["cc", "-O3", "-shared", "-fPIC", folder / "net.c", "-o", folder / "net.so", "-lm"], check=True)
+    command = ["cc", "-O3", *flags, "-shared", "-fPIC", folder / "net.c", "-o", folder / "net.so", "-lm"]
+    subprocess.run(command, check=True)
     library = ctypes.CDLL(str(folder / "net.so"))
     library.net_create.restype, library.net_isa.restype = ctypes.c_void_p, ctypes.c_char_p
     model = ctypes.c_void_p(library.net_create())
@@ -86,9 +89,11 @@ def compiled(case: str, folder: Path):
 
 
 def prepare(peer: str, case: str):
-    if peer == "mxdl-c":
-        call, facts = compiled(case, Path(tempfile.mkdtemp(prefix="mxdl-bench-")))
+    if peer.startswith("mxdl-c"):
+        flags = ["-DNET_MAX_ISA=1"] if peer.endswith(HIDDEN) else []
+        call, facts = compiled(case, Path(tempfile.mkdtemp(prefix="mxdl-bench-")), flags)
         return call, lambda: facts
+    peer = peer.removesuffix(HIDDEN)
     import torch
     net, tensors = torch_net(case), tuple(torch.from_numpy(array) for array in inputs(case))
     parameters = {"parameters": sum(p.numel() for p in net.parameters())}
@@ -110,16 +115,22 @@ def prepare(peer: str, case: str):
 
 def main() -> None:
     options = harness.arguments(__doc__, CASES, PEERS)
-    results = {case: harness.side_by_side(__file__, case, options.peer, options.runs) for case in options.case}
+    with tempfile.TemporaryDirectory() as folder:
+        environments = hidden_environments(options, Path(folder))
+        results = {case: harness.side_by_side(__file__, case, options.peer, options.runs, environments)
+                   for case in options.case}
     rows, ratios = [], {}
     for case, found in results.items():
-        if all("cpu_ms" in found.get(peer, {}) for peer in PEERS[:2]):
-            ratios[case] = found["onnxruntime"]["cpu_ms"] / found["mxdl-c"]["cpu_ms"]
+        for end in ("", HIDDEN):
+            theirs, ours = (found.get(peer + end, {}) for peer in ("onnxruntime", "mxdl-c"))
+            if "cpu_ms" in theirs and "cpu_ms" in ours:
+                ratios[case + end] = theirs["cpu_ms"] / ours["cpu_ms"]
         cells = [f"{found[p]['ms']:.3f} / {found[p]['cpu_ms']:.3f}" if "ms" in found[p] else "failed"
                  for p in options.peer]
-        rows.append([case, *cells, f"{ratios[case]:.2f}" if case in ratios else "-"])
+        shown = [f"{ratios[key]:.2f}" if key in ratios else "-" for key in (case, case + HIDDEN)]
+        rows.append([case, *cells, *shown])
     harness.table("inference, batch 1, one pinned thread: median ms wall / CPU",
-                  ["net", *options.peer, "ONNX Runtime over mxdl, CPU"], rows)
+                  ["net", *options.peer, "ONNX Runtime over mxdl, CPU", "AVX2"], rows)
     if options.json:
         print(json.dumps({"benchmark": "inference_sequence", "onnxruntime_over_mxdl": ratios, "results": results}))
 
