@@ -121,6 +121,12 @@ def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
     return torch.cuda.mem_get_info(device_id)
 
 
+def wait_for_gpus() -> None:
+    """Return when what was started on GPUs is done; at once where none was used."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
 def current_context() -> Context:
     """The innermost ``with`` context, cpu(0) outside any."""
     return _thread.contexts[-1]

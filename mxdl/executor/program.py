@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..autograd.hand_over import Receive
+from ..device import wait_for_gpus
 from ..errors import MXNetError, OperatorError
 from ..graph import Node, Value
 from ..passes.infer_types import describe
@@ -31,7 +32,7 @@ class Step(NamedTuple):
 class Program:
     """Computes `outputs` from `inputs` (graph values).  `run` takes tensors in the order of `inputs`."""
 
-    __slots__ = ("_num_slots", "_output_slots", "inputs", "outputs", "steps")
+    __slots__ = ("_first_readers", "_num_slots", "_output_slots", "inputs", "outputs", "steps")
 
     def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], in_place: bool = True):
         """in_place: write a result over an input that nothing reads any more, where the operator can."""
@@ -51,6 +52,7 @@ class Program:
                                    tuple(slot[v] for v in dying), node.attrs.get("seed", -1), node))
         self._num_slots = len(slot)
         self._output_slots = tuple(slot[v] for v in self.outputs)
+        self._first_readers: dict[int, int] | None = None
 
     def run(self, tensors: list[torch.Tensor], seeds: Sequence[int] = ()) -> list[torch.Tensor]:
         """Run all steps.  `tensors` is emptied, so that an input may be freed at its last use when the caller holds
@@ -63,13 +65,12 @@ class Program:
                          late: Mapping[int, Callable[[], None]]) -> list[torch.Tensor]:
         """`run`, where some inputs are not to be read yet: `late[number]()`, called just before the first step that
         reads input `number`, writes it in place."""
-        first: dict[int, int] = {}
-        for position, step in enumerate(self.steps):
-            for slot in step.inputs:
-                first.setdefault(slot, position)
+        if self._first_readers is None:
+            self._first_readers = {slot: position for position in reversed(range(len(self.steps)))
+                                   for slot in self.steps[position].inputs}
         slots = self._slots(tensors)
         done = 0
-        for begin, number in sorted((first.get(number, len(self.steps)), number) for number in late):
+        for begin, number in sorted((self._first_readers.get(number, len(self.steps)), number) for number in late):
             _execute(self.steps[done:begin], slots, seeds)
             done = begin
             late[number]()
@@ -133,8 +134,7 @@ def _timed(step: Step) -> Callable:
     def kernel(*tensors: torch.Tensor, **seed: int) -> Any:
         began = time.perf_counter()
         result = step.kernel(*tensors, **seed)
-        if torch.cuda.is_initialized():
-            torch.cuda.synchronize()
+        wait_for_gpus()
         recorder.span(step.node.op.name, "operator", began, time.perf_counter(), {"node": step.node.name})
         return result
     return kernel

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
+from ..device import wait_for_gpus
 from ..ops import get
 from .create import array
 from .invoke import invoke, invoke_by_name
@@ -15,8 +15,7 @@ from .ndarray import NDArray
 
 def waitall() -> None:
     """Return when every array has its values (only GPUs compute in the background)."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    wait_for_gpus()
 
 
 def concatenate(arrays: Sequence[NDArray], axis: int = 0, always_copy: bool = True) -> NDArray:

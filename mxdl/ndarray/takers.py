@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from ..autograd.state import State, state
+from ..device import wait_for_gpus
 from ..ops import Operator
 from .invoke import invoke
 from .ndarray import NDArray
@@ -31,8 +30,7 @@ class Timing:
         began = time.perf_counter()
         try:
             result = (invoke if self._inner is None else self._inner.apply)(op, inputs, attrs, out)
-            if torch.cuda.is_initialized():
-                torch.cuda.synchronize()
+            wait_for_gpus()
             return result
         finally:
             self._listener(op.name, began, time.perf_counter())
