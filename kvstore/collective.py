@@ -8,7 +8,8 @@ A stream of elements goes through the blocks of a `Board`, several blocks under 
     collect   every worker copies the result block into its arrays
 
 The order of additions is fixed, so that every worker gets the same bits at every run.  Sums for everybody over several
-machines go another way where the leaders have sockets: collective_led.py, collective_direct.py.
+machines go another way where the leaders have sockets: collective_led.py, collective_direct.py; on one machine, where
+workers can read each other's memory: collective_pulled.py.
 """
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ from .collective_direct import DirectSums
 from .collective_exchange import Exchanges, Place
 from .collective_led import Led
 from .collective_network import Leaders
+from .collective_pulled import PulledSums
 from .collective_sockets import SocketLeaders
+from .peer_memory import PeerMemory
 from .reduction import add
 from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, RESULT, Board
 
@@ -61,6 +64,7 @@ class Machine:
         self._next = 0                                     # the first block that no operation has used
         self._totals: dict[torch.dtype, Tensor] = {}
         self._posted = -1                                  # the block that everybody's arrays are in already
+        self._pulled: PulledSums | None = None
         alone = self.machines == 1
         group = 1 if alone else max(1, board.blocks // 4)
         self._exchanges = Exchanges(board, places, number, leaders, group)
@@ -77,8 +81,21 @@ class Machine:
             self._direct.allreduce(pieces, self.claim(len(pieces)))
         elif len(pieces) == 1 and self._is_small(pieces[0]):
             self._allreduce_small(self.claim(1), pieces[0])
-        else:
+        elif self._pulled is None or not self._pulled.takes(pieces) or not self._allreduce_pulled(self._pulled, pieces):
             self._flow(pieces, self._publish, self._reduce, self._exchanges.sum, self._await_sum)
+
+    def _allreduce_pulled(self, pulled: PulledSums, pieces: list[Piece]) -> bool:
+        block = self.claim(1)
+        self.make_room(block)
+        return pulled.allreduce(pieces, block)
+
+    def pull(self, memories: list[PeerMemory]) -> None:
+        """From now on large sums are read from the workers' own memories.  All workers of the machine call it."""
+        self._pulled = PulledSums(self.board, memories)
+
+    @property
+    def pulls(self) -> bool:
+        return self._pulled is not None
 
     def reduce(self, shares: list[Share]) -> None:
         """Writes the sum of each share's sources into its targets, which only its owner has."""

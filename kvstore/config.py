@@ -69,6 +69,13 @@ def shared_blocks() -> int:
     return blocks
 
 
+def read_peers() -> bool:
+    """MXDL_READ_PEERS: 0 sums through shared memory even where workers of a machine can read each other's own.
+    Default: 1
+    """
+    return os.environ.get("MXDL_READ_PEERS", "1") == "1"
+
+
 def network() -> str:
     """MXDL_NETWORK: how `dist_sync` moves sums between machines: `sockets` (its own) or `gloo` (torch's).
     Default: sockets
