@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from .bucket import Piece, cut, read
-from .collective_direct import DirectSums
+from .collective_direct import DirectSums, Update
 from .collective_exchange import Exchanges, Place
 from .collective_led import Led
 from .collective_network import Leaders
@@ -30,6 +30,7 @@ from .collective_sockets import SocketLeaders
 from .peer_memory import PeerMemory
 from .reduction import add
 from .shared_memory import ARRIVED, DONE, POSTED, REDUCED, RESULT, Board
+from .stripes import StripePiece
 
 ALIGN = 16              # elements: slices begin at a cache line
 SMALL_BYTES = 1 << 18   # up to this, every worker adds everything: one meeting instead of two
@@ -96,6 +97,19 @@ class Machine:
     @property
     def pulls(self) -> bool:
         return self._pulled is not None
+
+    @property
+    def can_update(self) -> bool:
+        """Whether there is `update`: the leaders of several machines talk over sockets."""
+        return self._direct is not None
+
+    def update(self, pieces: list[StripePiece], update: Update) -> None:
+        """Updates stripes of weights, each on the leader of its machine, and hands them to everybody."""
+        first = self.claim(len(pieces))
+        if isinstance(self._direct, DirectSums):
+            self._direct.update(pieces, first, update)
+        elif self._direct is not None:
+            self._direct.allreduce(pieces, first)
 
     def reduce(self, shares: list[Share]) -> None:
         """Writes the sum of each share's sources into its targets, which only its owner has."""

@@ -1,8 +1,11 @@
-"""Sums over machines by their leaders: from the arrays to the sockets and back, without shared memory between."""
+"""Sums over machines by their leaders, and updates by them: from the arrays to the sockets and back, without shared
+memory between.
+"""
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,13 +13,20 @@ from torch import Tensor
 from .bucket import Piece, read
 from .collective_led import Mates, under_way
 from .collective_sockets import SocketLeaders, Work, stretches
+from .keys import Key
 from .shared_memory import Board
+from .stripes import Stripe, StripePiece
 
+#: updates weights: names of the stripes, sums of their gradients, weights; T[n] each
+Update = Callable[[list[tuple[Key, Stripe]], list[Tensor], list[Tensor]], None]
 LEAST_BYTES = 1 << 14       # arrays of a piece that are smaller on average are put together first
 
 
 class Sum(NamedTuple):
-    """A piece under way.  arrays: T[n] each, summed in place.   is_staged: they are copies of the sources."""
+    """A piece under way.
+
+    arrays: T[n] each, summed in place, or updated.   is_staged: they are copies of the sources.
+    """
 
     works: list[Work]
     block: int
@@ -37,12 +47,19 @@ class DirectSums:
 
     def allreduce(self, pieces: list[Piece], first: int) -> None:
         """Writes the sums of each piece's sources into its targets.  first: the block of the first piece."""
-        sums: deque[Sum] = deque()
         is_shared = len(pieces) < 2 * self._leaders.machines
+        self._flow(pieces, first, lambda block, piece: self._start(block, piece, is_shared))
+
+    def update(self, pieces: list[StripePiece], first: int, update: Update) -> None:
+        """Updates the weights of each piece's stripes by the sums of their gradients."""
+        self._flow(pieces, first, lambda block, piece: self._start_update(block, piece, update))
+
+    def _flow(self, pieces: Sequence[Piece], first: int, start: Callable[[int, Any], Sum]) -> None:
+        sums: deque[Sum] = deque()
         for block, piece in enumerate(pieces, first):
             while len(sums) == self._under_way or sums and not any(work.left for work in sums[0].works):
                 self._finish(sums.popleft())
-            sums.append(self._start(block, piece, is_shared))
+            sums.append(start(block, piece))
             self._leaders.move()
         self._leaders.no_more()
         for one in sums:
@@ -65,6 +82,21 @@ class DirectSums:
         else:
             parts = [arrays if machine == self._next % machines else [] for machine in range(machines)]
         return Sum(self._leaders.start_sum(parts), block, piece, arrays, is_staged)
+
+    def _start_update(self, block: int, piece: StripePiece, update: Update) -> Sum:
+        """Begins to sum the gradients of a piece, each stripe where it is updated then."""
+        self._next += 1
+        gradients: Sequence[Tensor] = piece.sources
+        if self._mates is not None:
+            staged = self._stage(piece)
+            self._mates.add(block, piece, [staged])
+            gradients = piece.split(staged)
+        weights, place, machines = [one for one, in piece.targets], self._leaders.place, self._leaders.machines
+        results = piece.of_machines(weights, machines)
+        mine = [name for name in piece.names if name[1].machine == place]
+        works = self._leaders.start_sum(piece.of_machines(gradients, machines), results,
+                                        lambda sums: update(mine, sums, results[place]))
+        return Sum(works, block, piece, weights, False)
 
     def _stage(self, piece: Piece) -> Tensor:
         """The sources, one after the other.  out: T[length], not used again before this piece is finished"""

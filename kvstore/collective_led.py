@@ -12,6 +12,8 @@ way between machines than the shared memory holds.  The order of additions is fi
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -64,8 +66,11 @@ class Led:
     def __init__(self, board: Board):
         self._board = board
 
-    def allreduce(self, pieces: list[Piece], first: int) -> None:
-        """Writes the sums of each piece's sources into its targets.  first: the block of the first piece."""
+    def allreduce(self, pieces: Sequence[Piece], first: int) -> None:
+        """Writes the sums of each piece's sources, or what the leaders make of them, into its targets.
+
+        first: the block of the first piece.
+        """
         board, lag = self._board, under_way(self._board)
         for step in range(len(pieces) + lag):
             if step < len(pieces):

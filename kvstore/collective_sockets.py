@@ -42,7 +42,7 @@ class Work:
 class Sums:
     """Of an exchange whose values have their places in the lanes.
 
-    memory: of the parts of `start_sum`.   start: bytes that were summed before these.   is_added: whether this
+    memory: of the results, by machine.   start: bytes that were summed before these.   is_added: whether this
     machine's sums are ready.   messages: that hold them, once they have places.
     """
 
@@ -70,17 +70,20 @@ class SocketLeaders(Leaders):
     def start_allreduce(self, values: Tensor) -> list[Work]:
         return self.start_sum(stretches([values], values.numel(), self.machines))
 
-    def start_sum(self, parts: Sequence[list[Tensor]]) -> list[Work]:
+    def start_sum(self, parts: Sequence[list[Tensor]], results: Sequence[list[Tensor]] | None = None,
+                  update: Callable[[list[Tensor]], None] | None = None) -> list[Work]:
         """Begins to add over the machines, in place; machine m adds parts[m].
 
         parts: T[n] each, flat and contiguous, of the same lengths on every machine.
+        results: arrays of the same lengths and dtype, which the machine that adds a part sends in place of the sums;
+        parts stay as they are.   update: makes them of the sums of this machine's part, which it is given then.
         """
         work, memory = Work(), [_memory_of(part) for part in parts]
-        sums = Sums(memory, work, self._summed_bytes)
+        sums = Sums(memory if results is None else [_memory_of(part) for part in results], work, self._summed_bytes)
         for machine in self._others:
             self._send(machine, memory[machine], work)
         if parts[self.place]:
-            self._take_values(sums, parts[self.place])
+            self._take_values(sums, parts[self.place], update)
         work.left += 1      # until the sums have their places
         self._late.append(sums)
         self._summed_bytes += sum(len(one) for part in memory for one in part)
@@ -88,15 +91,19 @@ class SocketLeaders(Leaders):
             self._place_sums(self._late.popleft())
         return [work]
 
-    def _take_values(self, sums: Sums, mine: list[Tensor]) -> None:
-        """Receives the others' values of this machine's part, and adds when all are there."""
+    def _take_values(self, sums: Sums, mine: list[Tensor], update: Callable[[list[Tensor]], None] | None) -> None:
+        """Receives the others' values of this machine's part, and adds (and updates) when all are there."""
         waiting, num_bytes = Work(), sum(map(len, sums.memory[self.place]))
         theirs = [self._memory(num_bytes) for _ in self._others]
 
         def arrived() -> None:
             waiting.left -= 1
             if not waiting.left:
-                self._add(mine, [one[:num_bytes].view(mine[0].dtype) for one in theirs])
+                values = [one[:num_bytes].view(mine[0].dtype) for one in theirs]
+                if update is None:
+                    self._add(mine, values)
+                else:
+                    update(self._add_to_first(mine, values))
                 for memory in theirs:
                     self._free[memory.numel()].append(memory)
                 sums.is_added = True
@@ -217,6 +224,18 @@ class SocketLeaders(Leaders):
                 mine[0].add_(one)
             else:
                 torch._foreach_add_(mine, one.split(sizes))
+
+    def _add_to_first(self, mine: list[Tensor], theirs: list[Tensor]) -> list[Tensor]:
+        """The sum over machines, added in their order, in the memory of theirs[0].  mine, theirs: as in `_add`"""
+        total, *later = theirs
+        found = list(total.split([one.numel() for one in mine]))
+        before = max(0, self.place - 1)
+        for one in later[:before]:
+            total.add_(one)
+        torch._foreach_add_(found, mine)
+        for one in later[before:]:
+            total.add_(one)
+        return found
 
 
 def stretches(arrays: Sequence[Tensor], length: int, count: int) -> list[list[Tensor]]:

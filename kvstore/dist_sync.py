@@ -1,7 +1,8 @@
 """`dist_sync`: every worker's push is summed before anybody goes on; there is no server.
 
 Without an optimizer every worker gets the sums.  With one, each key has an owner among the workers: the sum goes to
-the owner, which holds the optimizer's state of that key, updates the weight and hands it to the others.
+the owner, which holds the optimizer's state of that key, updates the weight and hands it to the others.  Between
+machines every machine owns a share of each array where the optimizer allows that (dist_sync_parts.py).
 """
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from .collective_choice import Task
 from .collective_group import Meeting
 from .collective_schedule import Schedule
 from .control_client import Control
+from .dist_sync_parts import Parts
 from .dist_sync_rounds import Rounds
 from .dist_sync_tasks import Bundles, Item, Kind, contiguous, flat
 from .elastic import Elastic
@@ -48,13 +50,17 @@ class DistSyncStore(LocalStore):
         self._pending: dict[Key, list[Task]] = defaultdict(list)
         self._late: list[tuple[list[Task], list[tuple[Tensor, Tensor]]]] = []     # arrays that take sums after tasks
         self._staged: dict[Key, Tensor] = {}
+        self._whole: set[Key] = set()       # keys whose optimizer states do not lie in parts any more
         self._plans, self._plans_calls = SumPlans(), elastic is None      # which needs the arrays unchanged
         atexit.register(self.close)
 
     def _begin(self) -> tuple[Rounds, Elastic | None]:
         self._meeting = Meeting(self._control)
         self._barriers = self._gathered = 0
-        return Rounds(self._meeting, self._values, self._store, self._is_lazy), None
+        return Rounds(self._meeting, self._values, self._store, self._is_lazy, self._parts()), None
+
+    def _parts(self) -> Parts:
+        return Parts(self._meeting, self._values, self._kinds, lambda: self._updater)
 
     def _is_lazy(self) -> bool | None:
         return getattr(self._updater, "is_lazy", None)
@@ -203,6 +209,12 @@ class DistSyncStore(LocalStore):
         self._meeting.is_leaving = True
 
     # -- optimizer --------------------------------------------------------------------------------------------
+    def set_updater(self, updater) -> None:
+        self.wait()
+        super().set_updater(updater)
+        self._rounds.parts.forget()
+        self._whole.clear()
+
     def set_optimizer(self, optimizer) -> None:
         """Runs `optimizer`; each worker updates the keys that it owns, by its own copy, which all make alike."""
         self.wait()
@@ -226,8 +238,11 @@ class DistSyncStore(LocalStore):
         owner = self._states_owner("load_optimizer_states")
         self.wait()
         owner.set_states(Path(fname).read_bytes())
+        self._rounds.parts.forget()
         for key, worker in self._rounds.owners.items():
-            if worker != self.rank:
+            if self._goes_in_parts(key):
+                self._rounds.parts.begin(key)
+            elif worker != self.rank:
                 owner.states.pop(key, None)
         self.barrier()
 
@@ -266,15 +281,32 @@ class DistSyncStore(LocalStore):
         return self._staged[key].copy_(value)
 
     def _start(self, sums: list[tuple[Key, Tensor]], priority: int) -> None:
-        for kind in Kind.ROWS, Kind.UPDATE, Kind.SUM:
-            call = [(name, one) for name, one in sums if self._kind(one) is kind]
+        kinds = [self._kind(name, one) for name, one in sums]
+        for kind in dict.fromkeys(kinds):
+            call = [one for one, other in zip(sums, kinds, strict=True) if other is kind]
             items = [(name, one if kind is Kind.ROWS else flat(one),
                       [flat(self._values[name])] if kind is Kind.SUM else []) for name, one in call]
             for task in self._submit(kind, items, priority):
                 for work in task.work:
                     self._pending[work.key].append(task)
 
-    def _kind(self, value: Tensor) -> Kind:
+    def _kind(self, key: Key, value: Tensor) -> Kind:
+        """What happens to a value that is pushed.
+
+        A key that was once updated otherwise than in parts stays so: its state would move to and fro.
+        """
+        kind = self._kind_of(value)
+        if kind in (Kind.UPDATE, Kind.ROWS) and self._goes_in_parts(key):
+            if kind is Kind.UPDATE and self._rounds.codec is None and value.dtype is self._values[key].dtype:
+                return Kind.PARTS
+            self.wait([key])
+            self._whole.add(key)
+        return kind
+
+    def _goes_in_parts(self, key: Key) -> bool:
+        return self._rounds.parts.are_possible and key not in self._whole and not self._values[key].is_sparse
+
+    def _kind_of(self, value: Tensor) -> Kind:
         if value.is_sparse:
             return Kind.ROWS
         if self._rounds.codec is not None and value.dtype is not torch.float32:
@@ -292,7 +324,7 @@ class DistSyncStore(LocalStore):
         """Tasks that sum each array, and (target, sum) for the targets that take it from another array then."""
         tasks, late = [], []
         for name, one, targets in items:
-            self._kind(one)
+            self._kind_of(one)
             arrays = []
             for target in targets:
                 if target.dtype == one.dtype and not target.is_cuda and target.is_contiguous():

@@ -50,7 +50,7 @@ class ElasticStore(DistSyncStore):
         state = elastic.begin()
         self.is_replacement = state is not None
         self._meeting = elastic.meeting
-        rounds = ElasticRounds(self._meeting, self._values, self._store, self._is_lazy)
+        rounds = ElasticRounds(self._meeting, self._values, self._store, self._is_lazy, self._parts())
         self._barriers = self._gathered = 0
         if state is not None:
             self._inherited = _unpacked(state)

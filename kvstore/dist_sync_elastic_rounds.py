@@ -26,6 +26,7 @@ class ElasticRounds(Rounds):
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
+        self.parts.are_allowed = False
         self._left_out: dict[tuple[Key, int, int], Tensor] = {}      # by the round under way, of each key's slice
 
     def loads_of(self, works: list[Work]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from .collective_coded import Coded
 from .collective_group import Meeting
 from .collective_rows import gathered, gathered_rows, no_rows, sum_of_rows
 from .compression import Codec
+from .dist_sync_parts import Parts
 from .dist_sync_tasks import Kind, Work, flat
 from .keys import Key
 from .sum_plans import PlannedSum
@@ -25,12 +26,13 @@ class Rounds:
 
     values: the store's, by key.   apply: gives reduced values to the store's updater, or makes them its values.
     owners: of every key the worker that updates it.   loads: bytes that each worker owns.   codec: of compressed sums.
-    is_lazy: whether an optimizer leaves rows alone that have no gradient; None: the store runs none.
+    is_lazy: whether an optimizer leaves rows alone that have no gradient; None: the store runs none.   parts: of keys.
     """
 
     def __init__(self, meeting: Meeting, values: dict[Key, Tensor], apply: Callable[[list, list], None],
-                 is_lazy: Callable[[], bool | None]):
+                 is_lazy: Callable[[], bool | None], parts: Parts):
         self._meeting, self.values, self._apply, self.is_lazy = meeting, values, apply, is_lazy
+        self.parts = parts
         self.owners: dict[Key, int] = {}
         self.loads = [0] * len(self.machine.places)
         self.codec: Codec | None = None
@@ -53,6 +55,7 @@ class Rounds:
         owner = min(range(len(self.loads)), key=lambda rank: self.loads[rank])
         self.owners[key] = owner
         self.loads[owner] += self.values[key].numel() * self.values[key].element_size()
+        self.parts.add(key)
 
     def loads_of(self, works: list[Work]) -> tuple[int, ...]:
         """Bytes of an update that go to each machine, whose workers own the keys; none where there is one."""
@@ -150,7 +153,12 @@ class Rounds:
                 else:
                     self.codec.settle(array, self.results[work.key, work.start])
 
+    def _run_parts(self, works: list[Work]) -> None:
+        self.parts.run(works)
+        self._count_works(works)
+
     def _run_update(self, works: list[Work]) -> None:
+        self._gather_states(works)
         mine = [work for work in works if self.owners[work.key] == self.rank]
         sums = {work.key: self._sum_of(work) for work in mine}
         if self.codec is None:
@@ -162,6 +170,7 @@ class Rounds:
             self._sum_coded(works, targets)
             self._settle_coded(works, targets)
         keys = [work.key for work in mine]
+        self.parts.count_elsewhere([work.key for work in works if work.key not in sums])
         self._apply([(key, [self.values[key]]) for key in keys],
                     [sums[key].view(self.values[key].shape) for key in keys])
         weights = {work.key: flat(self.values[work.key]) for work in works}
@@ -169,6 +178,11 @@ class Rounds:
             self.machine.spread([self._share(owner, [weights[work.key] for work in part])
                                   for owner, part in self._by_owner(works) if weights[part[0].key].dtype == dtype])
         self._count_works(works)
+
+    def _gather_states(self, works: list[Work]) -> None:
+        """The owners of these keys need their whole states."""
+        for work in works:
+            self.parts.end(work.key, self.owners[work.key])
 
     def _share(self, owner: int, weights: list[Tensor]) -> Share:
         return Share(owner, weights, [[] if owner == self.rank else [weight] for weight in weights])
@@ -187,6 +201,7 @@ class Rounds:
         return self._sums[work.key]
 
     def _run_rows(self, works: list[Work]) -> None:
+        self._gather_states(works)
         for work in works:
             self._update_rows(work.key, sum_of_rows(self.machine, work.source))
         self._count_works(works)
@@ -199,6 +214,8 @@ class Rounds:
         owner, weight = self.owners[key], self.values[key]
         if self.is_lazy() is None or owner == self.rank:
             self._apply([(key, [weight])], [total])
+        else:
+            self.parts.count_elsewhere([key])
         if self.is_lazy() is None:
             return
         ids = total.indices()[0] if self.is_lazy() else torch.arange(len(weight))
@@ -215,7 +232,7 @@ class Rounds:
 
     _RUN: ClassVar[dict[Kind, Callable[[Any, list[Work]], None]]] = {
         Kind.BYTES: _run_bytes, Kind.INIT: _run_init, Kind.INIT_ROWS: _run_init_rows, Kind.SUM: _run_coded_sum,
-        Kind.UPDATE: _run_update, Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
+        Kind.UPDATE: _run_update, Kind.PARTS: _run_parts, Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
 
     def _count_works(self, works: list[Work]) -> None:
         self._count([work.key for work in works if not work.start])

@@ -21,6 +21,7 @@ class Kind(enum.Enum):
     INIT_ROWS = "init rows"
     SUM = "sum"             # everybody gets the sum
     UPDATE = "update"       # the owner gets the sum, everybody the new weight
+    PARTS = "parts"         # of an array each machine gets the sum of its stripes, everybody the new weight
     ROWS = "rows"           # row-sparse: everybody gets the sum
     BARRIER = "barrier"
     BYTES = "bytes"         # everybody gets everybody's bytes

@@ -11,6 +11,7 @@ from .base import Group, Optimizer, register
 class AdaGrad(Optimizer):
     """history += grad ** 2;  weight -= lr * (grad / sqrt(history + eps) + wd * weight)"""
 
+    is_elementwise = True
     num_states = 1
 
     def __init__(self, eps: float = 1e-7, **kwargs: Any):
@@ -25,6 +26,7 @@ class AdaGrad(Optimizer):
 class AdaDelta(Optimizer):
     """Steps as long as the average of earlier steps (Zeiler 2012); there is no learning rate."""
 
+    is_elementwise = True
     num_states = 2
 
     def __init__(self, rho: float = 0.9, epsilon: float = 1e-5, **kwargs: Any):
@@ -49,6 +51,7 @@ class RMSProp(Optimizer):
         clip_weights: weights are held within [-clip_weights, clip_weights].
     """
 
+    is_elementwise = True
     default_rate = 0.001
 
     def __init__(self, learning_rate: float | None = None, gamma1: float = 0.9, gamma2: float = 0.9,

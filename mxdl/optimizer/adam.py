@@ -13,6 +13,7 @@ class Adam(Optimizer):
     """mean, var = averages of g = grad + wd * weight and of g ** 2;  weight -= lr_t * mean / (sqrt(var) + epsilon),
     lr_t = lr * sqrt(1 - beta2 ** t) / (1 - beta1 ** t)."""
 
+    is_elementwise = True
     default_rate = 0.001
     num_states = 2
 
@@ -39,6 +40,7 @@ class AdamW(Optimizer):
         correct_bias: without, mean and var are taken as they are (as BERT's first implementation did).
     """
 
+    is_elementwise = True
     default_rate = 0.001
     num_states = 2
 
@@ -63,6 +65,7 @@ class AdamW(Optimizer):
 class Adamax(Optimizer):
     """Adam with the largest gradient so far (decaying by beta2) in place of the root of the average of squares."""
 
+    is_elementwise = True
     default_rate = 0.002
     num_states = 2
 
@@ -83,6 +86,7 @@ class Nadam(Optimizer):
     (MXNet multiplies one schedule of momenta at each parameter's update; here it depends on the update's number.)
     """
 
+    is_elementwise = True
     default_rate = 0.001
     num_states = 2
 
@@ -110,6 +114,7 @@ class Nadam(Optimizer):
 class FTML(Optimizer):
     """Follow the moving leader (Zheng and Kwok 2017)."""
 
+    is_elementwise = True
     num_states = 3
 
     def __init__(self, beta1: float = 0.6, beta2: float = 0.999, epsilon: float = 1e-8, **kwargs: Any):

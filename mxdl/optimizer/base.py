@@ -57,6 +57,9 @@ class Optimizer:
     num_states = 0
     #: the rate where neither learning_rate nor a scheduler gives one
     default_rate = 0.01
+    #: whether an element's update depends on nothing but that element of weight, gradient and states, so that arrays
+    #: may be updated in parts.  It holds for the class that says it, not for those derived from it: they may add a norm
+    is_elementwise = False
 
     def __init__(self, rescale_grad: float = 1.0, param_idx2name: Mapping[int, str] | None = None, wd: float = 0.0,
                  clip_gradient: float | None = None, learning_rate: float | None = None,
@@ -223,6 +226,9 @@ class Optimizer:
         if not isinstance(index, (list, tuple)):
             index, weight, grad, state = [index], [weight], [grad], [state]
         self._update_count(index)
+        self._update_counted(index, weight, grad, state)
+
+    def _update_counted(self, index, weight, grad, state) -> None:
         with torch.no_grad():
             for group in self._groups(index, [x._data for x in weight], [x._data for x in grad],
                                       [_tensors(one) for one in state]):
@@ -235,17 +241,25 @@ class Optimizer:
             index, weight, grad, state = [index], [weight], [grad], [state]
             if not self._keeps_float32(weight[0]):      # an update of one's own may only know single parameters
                 return self.update(index[0], weight[0], grad[0], state[0])
+        self._on_copies(self.update, index, weight, grad, state)
+
+    def update_counted(self, index, weight, grad, state) -> None:
+        """`update_multi_precision` of lists whose updates were counted; an index may come again, for another part."""
+        self._on_copies(self._update_counted, index, weight, grad, state)
+
+    def _on_copies(self, update: Callable[..., None], index, weight, grad, state) -> None:
         low = [position for position, one in enumerate(weight) if self._keeps_float32(one)]
         if not low:
-            return self.update(index, weight, grad, state)
+            update(index, weight, grad, state)
+            return
         masters, grads, states = list(weight), list(grad), list(state)
         for position in low:
             masters[position], states[position] = state[position]
             grads[position] = grad[position].astype("float32")
         if self.takes_lists:
-            self.update(index, masters, grads, states)
+            update(index, masters, grads, states)
         else:
-            self.update(index[0], masters[0], grads[0], states[0])
+            update(index[0], masters[0], grads[0], states[0])
         with torch.no_grad():
             for position in low:
                 weight[position]._data.copy_(masters[position]._data)

@@ -16,6 +16,7 @@ class Ftrl(Optimizer):
         beta: added to the root of the sum of squares in each weight's own rate.
     """
 
+    is_elementwise = True
     default_rate = 0.1
     num_states = 2
 

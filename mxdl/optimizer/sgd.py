@@ -21,6 +21,8 @@ class SGD(Optimizer):
         lazy_update: accepted as in MXNet; dense gradients do not need it.
     """
 
+    is_elementwise = True
+
     def __init__(self, momentum: float = 0.0, lazy_update: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.momentum = momentum
@@ -42,10 +44,14 @@ class SGD(Optimizer):
 class ccSGD(SGD):
     """The old name of `SGD`."""
 
+    is_elementwise = True
+
 
 @register
 class NAG(SGD):
     """Nesterov's accelerated gradient: the gradient's step is taken twice, once through the momentum."""
+
+    is_elementwise = True
 
     def __init__(self, momentum: float = 0.0, **kwargs: Any):
         super().__init__(momentum=momentum, **kwargs)
@@ -73,6 +79,8 @@ class SGLD(Optimizer):
 class DCASGD(Optimizer):
     """Asynchronous SGD whose gradient is corrected for its delay: lamda * grad ** 2 * (weight - weight before)."""
 
+    is_elementwise = True
+
     def __init__(self, momentum: float = 0.0, lamda: float = 0.04, **kwargs: Any):
         super().__init__(**kwargs)
         self.momentum = momentum
@@ -92,6 +100,7 @@ class DCASGD(Optimizer):
 class Test(Optimizer):
     """weight += rescale_grad * grad; the state is the weight.  For tests of stores."""
 
+    is_elementwise = True
     __test__ = False    # not a test case, whatever pytest thinks of the name
     num_states = 1
 

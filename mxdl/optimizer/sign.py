@@ -15,6 +15,7 @@ class Signum(Optimizer):
         wd_lh: weight decay apart from the gradient's.
     """
 
+    is_elementwise = True
     default_rate = 0.01
 
     def __init__(self, learning_rate: float | None = None, momentum: float = 0.9, wd_lh: float = 0.0, **kwargs: Any):

@@ -9,18 +9,27 @@ import torch
 from ..ndarray import NDArray
 from . import states as state_files
 from .base import Optimizer
+from .states import Parts
 
 
 class Updater:
     """Called with index, gradient and weight (or lists of them), it updates the weight in place.
 
-    States are made at a parameter's first update.  A kvstore may call it with lists: `takes_lists`.
+    States are made at a parameter's first update.  A kvstore may call it with lists: `takes_lists`.  One whose workers
+    share out the elements of a parameter, which `is_elementwise` allows, calls `cut` once, then `count` and
+    `update_parts`; the states of such parameters lie in `parts`.
     """
 
     def __init__(self, optimizer: Optimizer):
         self.optimizer = optimizer
         self.states: dict[Any, Any] = {}
         self.states_synced: dict[Any, bool] = {}
+        self.parts: dict[Any, Parts] = {}
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether parameters may be updated in parts: the optimizer's own class says so."""
+        return vars(type(self.optimizer)).get("is_elementwise", False)
 
     @property
     def takes_lists(self) -> bool:
@@ -74,6 +83,45 @@ class Updater:
             self.optimizer.update_multi_precision(index, rows, grad, some)
         _put_rows((weight, state), (rows, some), ids)
 
+    # -- in parts ---------------------------------------------------------------------------------------------
+    def cut(self, key, shape: tuple[int, ...], spans: list[tuple[int, int]]) -> None:
+        """From now on this updates elements `start` to `stop` of a parameter's array, for each span, and no others.
+
+        shape: of the parameter.
+        """
+        whole = self.states.pop(key, None)
+        self.parts[key] = Parts(tuple(shape))
+        if whole is not None:
+            self.parts[key].states.update({start: state_files.part_of(whole, start, stop) for start, stop in spans})
+
+    def count(self, keys: list) -> None:
+        """Counts an update of each parameter, which `update_parts` makes."""
+        self.optimizer._set_current_context(0)
+        self.optimizer._update_count(keys)
+
+    def update_parts(self, keys: list, starts: list[int], grads: list, weights: list) -> None:
+        """Updates parts of parameters in place.  grads, weights: T[n] each, from element `start` of the parameter on"""
+        self.optimizer._set_current_context(0)
+        states = []
+        for key, start, weight in zip(keys, starts, weights, strict=True):
+            mine = self.parts[key].states
+            if start not in mine:
+                mine[start] = self.optimizer.create_state_multi_precision(key, weight)
+            states.append(mine[start])
+        self.optimizer.update_counted(keys, weights, grads, states)
+
+    def parts_of(self, key) -> bytes:
+        """The parts of a parameter's state that are here, for `join`."""
+        return state_files.dump({}, None, {key: self.parts[key]})
+
+    def join(self, key, everybody: list[bytes] | None) -> None:
+        """The parameter is no longer updated in parts.  everybody: what all `parts_of` gave; None: others update it"""
+        del self.parts[key]
+        if everybody is not None:
+            whole = state_files.load(self.merge_states(everybody), self.optimizer)
+            self.states.update(whole)
+            self.states_synced.update(dict.fromkeys(whole, False))
+
     def sync_state_context(self, state: Any, context) -> Any:
         """The state with its arrays on `context`."""
         if isinstance(state, NDArray):
@@ -84,11 +132,11 @@ class Updater:
 
     def get_states(self, dump_optimizer: bool = False) -> bytes:
         """The states (and, if asked, the optimizer's counts and settings) as bytes that hold no code."""
-        return state_files.dump(self.states, self.optimizer if dump_optimizer else None)
+        return state_files.dump(self.states, self.optimizer if dump_optimizer else None, self.parts)
 
     @staticmethod
     def merge_states(parts: list[bytes]) -> bytes:
-        """One `get_states` of those of several workers, each of which updated some of the parameters."""
+        """One `get_states` of those of several workers, each of which updated some of the parameters, or parts."""
         return state_files.merge(parts)
 
     def set_states(self, states: bytes | Mapping) -> None:
@@ -101,6 +149,7 @@ class Updater:
         else:
             self.states = state_files.load(states, self.optimizer)
         self.states_synced = dict.fromkeys(self.states, False)
+        self.parts = {}
 
 
 def _rows(state: Any, ids: torch.Tensor) -> Any:

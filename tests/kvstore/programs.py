@@ -44,6 +44,21 @@ def sum_steps(folder: str, steps: str, pause: str = "0.02") -> None:
     store.barrier()
 
 
+def update_steps(folder: str, steps: str, last: str) -> None:
+    """Steps of an optimizer on the store; worker 1 kills itself amid its share of the update after `last` steps."""
+    store = mx.kv.create("dist_sync")
+    store.init("w", mx.nd.zeros(300_000))
+    store.set_optimizer(mx.optimizer.create("sgd", learning_rate=1.0, momentum=0.9))
+    out = mx.nd.zeros(300_000)
+    for step in range(int(steps)):
+        if store.rank == 1 and step == int(last):
+            store._updater.update_parts = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+        store.push("w", mx.nd.ones(300_000))
+        store.pull("w", out)
+        (Path(folder) / f"acknowledged-{store.rank}-{os.getpid()}").write_text(str(step + 1))
+    store.barrier()
+
+
 def sum_and_grow(folder: str) -> None:
     """Sums without end; worker 1 takes 4 MiB more in each step."""
     store = mx.kv.create("dist_sync")

@@ -35,6 +35,16 @@ def test_a_slow_link_is_no_death(tmp_path):
         assert steps_of(tmp_path) == [12, 12] and time.monotonic() - began > 12 * 0.6
 
 
+def test_a_worker_killed_amid_its_share_of_an_update_ends_the_others_with_an_error(tmp_path):
+    with namespaced(2, tmp_path) as hosts:
+        running = launched(tmp_path, program("update_steps", tmp_path, 12, 5), hosts=hosts.hosts, ssh=[str(hosts.ssh)],
+                           interface=hosts.address)
+        assert running.join(60) != 0
+    assert steps_of(tmp_path) == [5, 5]
+    text = (tmp_path / "logs/worker-0.log").read_text()
+    assert "DeadWorkerError: worker 1 is dead" in text and "the last complete step is 4" in text
+
+
 def test_a_cut_link_ends_every_worker_with_an_error(tmp_path):
     with namespaced(3, tmp_path) as hosts:
         running = launched(tmp_path, program("sum_steps", tmp_path, 100_000), 3, hosts=hosts.hosts,
