@@ -71,6 +71,34 @@ def sum_and_grow(folder: str) -> None:
             held.append(torch.ones(1 << 20))
 
 
+def train_over_horovod(folder: str) -> None:
+    """30 steps of a small net on this worker's part of each batch; writes its weights."""
+    store = mx.kv.create("horovod")
+    rank, workers = store.rank, store.num_workers
+    out = mx.nd.zeros((3,))
+    store.broadcast("w", mx.nd.full((3,), rank + 1), out)
+    values = [mx.nd.full((5,), rank + 1), mx.nd.full((5,), 10 * (rank + 1))]
+    sums = [mx.nd.zeros((5,)), mx.nd.zeros((5,))]
+    store.pushpull("two", values, sums)
+    assert (out == 1).asnumpy().all() and all((one == 5.5 * workers * (workers + 1)).asnumpy().all() for one in sums)
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(60, 8, generator=generator)
+    labels = (data[:, 0] > 0).float()
+    mx.random.seed(1)
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.nn.Dense(16, activation="relu", in_units=8), mx.gluon.nn.Dense(2, in_units=16))
+    net.initialize(mx.init.Xavier())
+    net.hybridize()
+    loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1, "momentum": 0.9}, kvstore=store)
+    for _ in range(30):
+        with mx.autograd.record():
+            cost = loss(net(mx.nd.array(data[rank::workers])), mx.nd.array(labels[rank::workers]))
+        cost.backward()
+        trainer.step(60)
+    torch.save([one.data().to_torch() for one in net.collect_params().values()], Path(folder) / f"end-{workers}-{rank}")
+
+
 def elastic_steps(folder: str, steps: str, workers: str, slow_to_come: str = "0", limit_mb: str = "0") -> None:
     """Pushes 1 in each step of SGD with momentum; writes a line a step: step, value, workers.
 
