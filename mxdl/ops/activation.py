@@ -23,6 +23,14 @@ _FROM_OUTPUT = {
     "softrelu": lambda dout, out: dout * -torch.expm1(-out),
     "softsign": lambda dout, out: dout * (1 - out.abs()) ** 2,
 }
+#: the same, over the output's gradient
+_INTO_GRADIENT = {
+    "relu": lambda dout, out: _aten.threshold_backward.grad_input(dout, out, 0, grad_input=dout),
+    "sigmoid": lambda dout, out: _aten.sigmoid_backward.grad_input(dout, out, grad_input=dout),
+    "tanh": lambda dout, out: _aten.tanh_backward.grad_input(dout, out, grad_input=dout),
+    "softrelu": lambda dout, out: dout.mul_(torch.neg(out).expm1_().neg_()),
+    "softsign": lambda dout, out: dout.mul_(out.abs().neg_().add_(1).square_()),
+}
 ActType = Literal["relu", "sigmoid", "tanh", "softrelu", "softsign"]
 
 
@@ -34,12 +42,16 @@ def activation(data, *, act_type: ActType):
     return _ACTIVATIONS[act_type](data)
 
 
-_IN_PLACE_ACTIVATIONS = {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
+_IN_PLACE_ACTIVATIONS = {
+    "relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_,
+    "softrelu": lambda data: _aten.softplus.out(data, out=data),
+    "softsign": lambda data: data.div_(data.abs().add_(1)),
+}
 
 
 @activation.in_place
 def _(data, *, act_type: ActType):
-    return _IN_PLACE_ACTIVATIONS.get(act_type, _ACTIVATIONS[act_type])(data)
+    return _IN_PLACE_ACTIVATIONS[act_type](data)
 
 
 @activation.gradient
@@ -53,12 +65,15 @@ def activation_backward(dout, out, *, act_type: ActType):
     return _FROM_OUTPUT[act_type](in_memory_of(dout, out), out)
 
 
+@activation_backward.scratch
+def _(inputs, attrs):
+    return inputs[1].num_bytes if attrs["act_type"] in ("softrelu", "softsign") else 0
+
+
 @activation_backward.in_place
 def _(dout, out, *, act_type: ActType):
     dout = in_memory_of(dout, out)
-    if act_type == "relu":
-        return _aten.threshold_backward.grad_input(dout, out, 0, grad_input=dout)
-    return _FROM_OUTPUT[act_type](dout, out)
+    return _INTO_GRADIENT[act_type](dout, out)
 
 
 LeakyType = Literal["elu", "gelu", "leaky", "prelu", "rrelu", "selu"]
@@ -141,7 +156,7 @@ def leaky_relu_backward(dout, saved, slopes=None, *, act_type: LeakyType, slope:
         alpha, scale = (slope, 1.0) if act_type == "elu" else (_SELU_ALPHA, _SELU_SCALE)
         return _aten.elu_backward(dout, alpha, scale, 1.0, True, saved)
     if act_type == "leaky":
-        return torch.where(saved > 0, dout, dout * slope)
+        return _aten.leaky_relu_backward(dout, saved, slope, False)
     if act_type == "rrelu":
         return torch.where(saved > 0, dout, dout * slopes)
     dx = torch.where(saved > 0, dout, dout * along_channels(slopes, saved.dim()).to(dout.dtype))

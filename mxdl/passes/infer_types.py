@@ -269,29 +269,34 @@ def _by_small_arrays(op: Operator, attrs: dict, inputs: tuple[TensorType, ...]) 
     """
     if not op.traits.elementwise or op.num_outputs(attrs) != 1:
         return None
-    lengths = sorted({n for t in inputs for n in t.shape if n > 1})
-    small = {0: 0, 1: 1} | {n: i for i, n in enumerate(lengths, 2)}
-    back = {i: n for n, i in small.items()}
+    small, back = small_lengths(inputs)
     tensors = [torch.ones([small[n] for n in t.shape], dtype=TORCH_DTYPES[t.dtype]) for t in inputs]
     if sum(t.numel() for t in tensors) > 100_000:
         return None
     plain = {name: value for name, value in attrs.items() if name not in op.reserved}
     try:
         with torch.no_grad():
-            out = op.bind(plain)(*tensors, **_reserved(op, attrs))
+            out = op.bind(plain)(*tensors, **reserved_values(op, attrs))
     except (RuntimeError, ValueError, IndexError, TypeError):
         return None
     return (TensorType(tuple(back[n] for n in out.shape), DTYPE_NAMES[out.dtype]),)
 
 
-def _reserved(op: Operator, attrs: dict) -> dict[str, Any]:
+def small_lengths(inputs: Iterable[TensorType]) -> tuple[dict[int, int], dict[int, int]]:
+    """A small length for every length of the inputs' shapes, and back.  0 and 1 stay."""
+    lengths = sorted({n for t in inputs for n in t.shape if n > 1})
+    small = {0: 0, 1: 1} | {n: i for i, n in enumerate(lengths, 2)}
+    return small, {i: n for n, i in small.items()}
+
+
+def reserved_values(op: Operator, attrs: dict) -> dict[str, Any]:
     """What a kernel is given beside attributes, with harmless defaults."""
     given = {name: default for name, default in (("training", False), ("seed", 0)) if name in op.reserved}
     return given | {name: attrs[name] for name in given if name in attrs}
 
 
 def _run_on_meta(op: Operator, attrs: dict, inputs: tuple[TensorType, ...], node: Node | None) -> Iterator[TensorType]:
-    reserved = _reserved(op, attrs)
+    reserved = reserved_values(op, attrs)
     plain = {name: value for name, value in attrs.items() if name not in reserved}
     tensors = [torch.empty(t.shape, dtype=TORCH_DTYPES[t.dtype], device="meta") for t in inputs]
     try:

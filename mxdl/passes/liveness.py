@@ -13,6 +13,7 @@ from .infer_types import Types
 from .lifetimes import Decision, Row, decide, rule_of
 from .plan import Plan
 from .schedule import schedule
+from .temporaries import scratch_of
 
 #: "off": every tensor has memory of its own and keeps it.   "inplace": dead memory is freed and overwritten.
 #: "plan": as the executor runs the plan.
@@ -137,11 +138,9 @@ def simulate(forward: Sequence[Row], backward: Sequence[Row], traffic: Traffic, 
 
 def row_of(node: Node, types: Types) -> Row:
     """The node as a step whose keys are its values."""
-    rule = node.op.scratch_rule
-    scratch = rule([types[v] for v in node.inputs], node.op.filled(node.attrs)) if rule is not None else 0
     count = node.num_outputs
     return Row(rule_of(node), node.inputs, tuple(Value(node, i) for i in range(count)),
-               tuple(new_bytes(node, i, types) for i in range(count)), scratch)
+               tuple(new_bytes(node, i, types) for i in range(count)), scratch_of(node, types))
 
 
 def _row_apart(node: Node, types: Types) -> Row:
