@@ -11,6 +11,7 @@ MB planned: the same by `memory_plan`.   MB tracked: bytes of tensors that the s
 """
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
@@ -21,10 +22,11 @@ from pathlib import Path
 import harness
 
 BUDGETS = (0.75, 0.5, 0.25, 0.1)
-COMPILE = [f"torch:compile:{budget}" for budget in BUDGETS[:3]]
+COMPILE = [f"torch:compile:{budget}" for budget in (1, *BUDGETS[:3])]
+INDUCTOR = ["mxdl:inductor", *(f"mxdl:{budget}:inductor" for budget in BUDGETS[:3])]
 KEEPING = ["mxdl:keep", *(f"mxdl:{budget}:keep" for budget in BUDGETS[:3]), "torch:keep", "torch:checkpoint:keep",
-           *(f"{peer}:keep" for peer in COMPILE[1:])]
-PEERS = ["mxdl", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:sqrt", "mxdl:min", "torch", "torch:checkpoint",
+           *(f"{peer}:keep" for peer in COMPILE[2:])]
+PEERS = ["mxdl", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:sqrt", "mxdl:min", *INDUCTOR, "torch", "torch:checkpoint",
          *COMPILE, "mxnet", "mxnet:mirror", *KEEPING]
 CASES = ["resnet50", "resnet200", "densenet121", "unet", "lstm", "transformer", "mlp"]
 MAPPED = {"MXDL_MALLOC": "system", "MALLOC_MMAP_THRESHOLD_": str(1 << 17), "MALLOC_TRIM_THRESHOLD_": str(1 << 17),
@@ -45,8 +47,11 @@ def gluon_step(name, case, how):
     mx = importlib.import_module(name)
     net = memory_nets.gluon_net(mx, case)
     net.initialize()
-    mirror, planned = mirroring(net, memory_nets.SHAPES[case], how) if name == "mxdl" else ({}, None)
-    net.hybridize(static_alloc=True, static_shape=True, **mirror)
+    *budget, backend = how.split(":") if how.endswith("inductor") else (how, None)
+    options, planned = ({}, None) if name == "mxnet" else mirroring(net, memory_nets.SHAPES[case], "".join(budget))
+    if backend:
+        options["backend"] = backend
+    net.hybridize(static_alloc=True, static_shape=True, **options)
     x = mx.nd.random.uniform(shape=memory_nets.SHAPES[case])
     resident = status("VmRSS")
 
@@ -103,6 +108,8 @@ def prepare(peer, case):
 
     def tell():
         gc.collect()
+        if not keeps:   # compiling leaves free blocks in the heap, in which a step would hide
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
         # where what was freed is kept, growth counts from before the first step, less parameters and gradients
         before = resident + 2 * 4 * parameters if name == "mxnet" or keeps else status("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")   # VmHWM starts anew
