@@ -52,7 +52,8 @@ def missing(peer: str, python: str) -> tuple:
 
 # -- the peer's side ------------------------------------------------------------------------------------------------
 def serve(prepare, warmup: int = WARMUP) -> None:
-    """Answer the parent.  `prepare() -> (call, tell)`: the function to time; tell() -> a dict about it.
+    """Answer the parent.  `prepare() -> (call, tell)`: the function to time; tell() -> a dict about it.  `call.before`,
+    where there is one, is called before the clock starts.
     warmup: untimed calls before the timed ones.
 
     Lines written: what it tells and "first_call_s"; then {"wall_s", "cpu_s"} of one call for each line read, which says
@@ -66,6 +67,7 @@ def serve(prepare, warmup: int = WARMUP) -> None:
         answers.flush()
 
     def timed(repeats: int) -> dict:   # repeats: at least 1
+        getattr(call, "before", lambda: None)()
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(repeats):
             call()

@@ -6,6 +6,8 @@ and without MXNET_BACKWARD_DO_MIRROR.  A budget is a fraction of what mxdl's ste
 MB grown: what VmHWM goes over what is resident between steps, weights and gradients; every process maps blocks of 128
 KiB and more (torch's in huge pages) and gives them back when they are freed.  That costs time: MXNet, which pools its
 blocks, does not pay it, and neither do peers with ":keep", whose allocators are as they come.
+"mxdl:...:inductor" is `hybridize(backend="inductor")` under the same budget.  Free blocks of the heap, which compiling
+leaves, are given back before growth is counted and before each timed step, so that no step hides in them.
 MB planned: the same by `memory_plan`.   MB tracked: bytes of tensors that the step made, at most.
     python benchmarks/memory.py [--case mlp ...] [--peer mxdl torch ...] [--runs 5] [--apart] [--json]
 """
@@ -26,8 +28,8 @@ COMPILE = [f"torch:compile:{budget}" for budget in (1, *BUDGETS[:3])]
 INDUCTOR = ["mxdl:inductor", *(f"mxdl:{budget}:inductor" for budget in BUDGETS[:3])]
 KEEPING = ["mxdl:keep", *(f"mxdl:{budget}:keep" for budget in BUDGETS[:3]), "torch:keep", "torch:checkpoint:keep",
            *(f"{peer}:keep" for peer in COMPILE[2:])]
-PEERS = ["mxdl", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:sqrt", "mxdl:min", *INDUCTOR, "torch", "torch:checkpoint",
-         *COMPILE, "mxnet", "mxnet:mirror", *KEEPING]
+PEERS = ["mxdl", *(f"mxdl:{budget}" for budget in BUDGETS), "mxdl:sqrt", "mxdl:min", *INDUCTOR, "torch",
+         "torch:checkpoint", *COMPILE, "mxnet", "mxnet:mirror", *KEEPING]
 CASES = ["resnet50", "resnet200", "densenet121", "unet", "lstm", "transformer", "mlp"]
 MAPPED = {"MXDL_MALLOC": "system", "MALLOC_MMAP_THRESHOLD_": str(1 << 17), "MALLOC_TRIM_THRESHOLD_": str(1 << 17),
           "THP_MEM_ALLOC_ENABLE": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
@@ -47,10 +49,7 @@ def gluon_step(name, case, how):
     mx = importlib.import_module(name)
     net = memory_nets.gluon_net(mx, case)
     net.initialize()
-    *budget, backend = how.split(":") if how.endswith("inductor") else (how, None)
-    options, planned = ({}, None) if name == "mxnet" else mirroring(net, memory_nets.SHAPES[case], "".join(budget))
-    if backend:
-        options["backend"] = backend
+    options, planned = ({}, None) if name == "mxnet" else mirroring(net, memory_nets.SHAPES[case], how)
     net.hybridize(static_alloc=True, static_shape=True, **options)
     x = mx.nd.random.uniform(shape=memory_nets.SHAPES[case])
     resident = status("VmRSS")
@@ -67,14 +66,17 @@ def gluon_step(name, case, how):
 
 
 def mirroring(net, shape, how):
-    """(arguments of hybridize, planned bytes of growth).   how: "", "sqrt", "min" or a part of the growth."""
+    """(arguments of hybridize, planned bytes of growth).   how: "", "sqrt", "min" or a part of the growth, then perhaps
+    ":inductor"."""
+    options = {"backend": "inductor"} if how.endswith("inductor") else {}
+    how = how.removesuffix("inductor").rstrip(":")
     plan = net.memory_plan(shape)
     between = plan.after.timeline.fixed + plan.after.timeline.grads   # what is resident between steps
     if not how:
-        return {}, plan.peak - between
+        return options, net.memory_plan(shape, **options).peak - between
     budget = how if how in ("sqrt", "min") else int(between + float(how) * (plan.peak - between))
-    mirror = {"mirror": budget, "max_recompute": MAX_RECOMPUTE}
-    return mirror, net.memory_plan(shape, **mirror).peak - between
+    options.update(mirror=budget, max_recompute=MAX_RECOMPUTE)
+    return options, net.memory_plan(shape, **options).peak - between
 
 
 def torch_step(case, how):
@@ -108,8 +110,8 @@ def prepare(peer, case):
 
     def tell():
         gc.collect()
-        if not keeps:   # compiling leaves free blocks in the heap, in which a step would hide
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        if not keeps:
+            trim()
         # where what was freed is kept, growth counts from before the first step, less parameters and gradients
         before = resident + 2 * 4 * parameters if name == "mxnet" or keeps else status("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")   # VmHWM starts anew
@@ -118,7 +120,15 @@ def prepare(peer, case):
         grown = status("VmHWM") - before
         return {"parameters": int(parameters), "grown_bytes": grown, "first_cpu_s": first, "planned_bytes": planned,
                 "tracked_bytes": tracked(step) if name == "mxdl" else None}
+    if not keeps:
+        step.before = trim
     return step, tell
+
+
+def trim():
+    """Give the heap's free blocks back.  Compiling leaves many, in which a step's arrays would hide: they would take no
+    memory, and no time to get it."""
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def tracked(step):

@@ -17,7 +17,7 @@ from ..errors import GraphError, suggest
 from ..graph import Graph, Node, Value
 from ..ndarray.ndarray import NDArray
 from ..ops.precision import is_scaled_by_attribute
-from ..passes.goal import Goal, goal_of
+from ..passes.goal import BACKENDS, Goal, goal_of
 from ..passes.hoist import parameters_folded
 from ..passes.infer_types import has_open_shape
 from ..passes.layout import channels_last_parameters
@@ -30,7 +30,7 @@ from ..types import DTYPE_NAMES, TensorType
 from .cuda_graph import CapturedProgram
 from .folded import FoldedProgram
 from .hand_over import hand_over_points
-from .inductor import CompiledProgram
+from .inductor import CompiledPieces, CompiledProgram
 from .program import Program
 
 #: flags of ``hybridize``.  static_alloc with static_shape replays CUDA graphs on a GPU; one alone, inline_limit and the
@@ -51,7 +51,7 @@ def check_flags(flags: Mapping[str, Any]) -> Goal:
         raise GraphError(f"hybridize: unknown option; got {', '.join(unknown)}; use {', '.join(FLAGS)}"
                          f"{suggest(unknown[0], FLAGS)}")
     backend = flags.get("backend")
-    if backend not in (None, "", "inductor"):
+    if backend not in BACKENDS:
         raise GraphError(f"hybridize: unknown backend; got {backend!r}; use None or 'inductor'")
     return goal_of(flags.get("mirror", FLAGS["mirror"]), flags.get("max_recompute", FLAGS["max_recompute"]))
 
@@ -76,7 +76,7 @@ class Runner:
         self.saved_inputs = [position[node] for node in variables]
         def program(outputs: Sequence[Value], given: Sequence[Value]):
             if backend == "inductor":
-                return CompiledProgram(outputs, given)
+                return CompiledProgram(outputs, given) if given is inputs else CompiledPieces(outputs, given)
             made = Program(outputs, given)
             return CapturedProgram(made) if captured else made
 
@@ -195,7 +195,8 @@ class CachedOp:
             graph = placed(self.graph, device) if device else self.graph
             casts = None if policy is None else partial(with_casts, policy=policy, types=types)
             fold = bool(self.flags["fold"]) and not training and not wrt
-            plan = (training_plan(graph, training, nodes, self._goal, known, casts) if wrt
+            fused = self.flags["backend"] == "inductor"
+            plan = (training_plan(graph, training, nodes, self._goal, known, casts, fused) if wrt
                     else inference_plan(graph, training, known, fold, casts))
             runner = self._runners[key] = Runner(plan, self.flags["backend"],
                                                  parameters_folded(graph) if fold else None, captured)

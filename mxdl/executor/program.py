@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ from ..device import wait_for_gpus
 from ..errors import MXNetError, OperatorError
 from ..graph import Node, Value
 from ..passes.infer_types import describe
-from ..passes.lifetimes import lifetimes
+from ..passes.lifetimes import InPlace, lifetimes
 from ..recorder import recorder
 from ..types import DTYPE_NAMES
 
@@ -34,12 +34,13 @@ class Program:
 
     __slots__ = ("_first_readers", "_num_slots", "_output_slots", "inputs", "outputs", "steps")
 
-    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], in_place: bool = True):
-        """in_place: write a result over an input that nothing reads any more, where the operator can."""
+    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value],
+                 in_place: InPlace = True, owned: Iterable[Value] = ()):
+        """in_place, owned: as in `lifetimes`."""
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         slot = {value: i for i, value in enumerate(self.inputs)}
         self.steps: list[Step] = []
-        for node, (wanted, dying, overwrites) in lifetimes(self.outputs, self.inputs, in_place):
+        for node, (wanted, dying, overwrites) in lifetimes(self.outputs, self.inputs, in_place, owned):
             inputs_ = tuple(slot[v] for v in node.inputs)
             if overwrites == 1:  # of a commutative pair
                 inputs_ = inputs_[::-1]

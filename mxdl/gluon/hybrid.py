@@ -270,10 +270,12 @@ class HybridBlock(Block):
         trace = self._trace(args)
         self._take_shapes(trace, infer_types(trace.graph, _types_of(trace, args)))
 
-    def memory_plan(self, *inputs: Any, mirror: Any = False, max_recompute: float = 1, hand_over: bool = False) -> Any:
+    def memory_plan(self, *inputs: Any, mirror: Any = False, max_recompute: float = 1, hand_over: bool = False,
+                    backend: str | None = None) -> Any:
         """What a training step takes, counted from shapes alone: see `gluon.memory_plan.memory_plan`."""
         from .memory_plan import memory_plan  # it stands on this file
-        return memory_plan(self, *inputs, mirror=mirror, max_recompute=max_recompute, hand_over=hand_over)
+        return memory_plan(self, *inputs, mirror=mirror, max_recompute=max_recompute, hand_over=hand_over,
+                           backend=backend)
 
     def infer_type(self, *args: Any) -> None:
         """Set the dtypes of all parameters from the dtypes of the arguments."""

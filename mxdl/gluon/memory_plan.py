@@ -13,7 +13,7 @@ from ..errors import GraphError, ShapeError
 from ..graph import Value
 from ..ndarray import NDArray
 from ..passes.cost import machine_rates, seconds_of, total_flops
-from ..passes.goal import Goal, goal_of, num_bytes
+from ..passes.goal import BACKENDS, Goal, goal_of, num_bytes
 from ..passes.infer_types import Types, infer_types
 from ..passes.liveness import Timeline, timeline
 from ..passes.low_precision import with_casts
@@ -44,8 +44,10 @@ class MemoryPlan:
     under `mirror`.   Bytes are of arrays; the interpreter with torch takes about 0.25 GB more.
     """
 
-    def __init__(self, block: HybridBlock, shapes: Sequence[TensorType], goal: Goal, hand_over: bool):
+    def __init__(self, block: HybridBlock, shapes: Sequence[TensorType], goal: Goal, hand_over: bool,
+                 fused: bool = False):
         self._block, self.inputs, self.goal, self.hand_over = block, list(shapes), goal, hand_over
+        self._fused = fused
         plain, known = _plain_plan(block, shapes)
         self._plain, self._types = plain, plan_types(plain, known)
         self._known = known
@@ -55,11 +57,11 @@ class MemoryPlan:
 
     def with_goal(self, goal: Goal) -> Costed:
         """The step under another goal.  Raises GraphError where no plan meets it."""
-        plan = training_plan_of(self._plain, self._types, goal)
+        plan = planned(self._plain, self._types, goal, self._fused).plan
         return self.before if plan is self._plain else self._costed(plan, plan_types(plan, self._known))
 
     def _costed(self, plan: Plan, types: Types) -> Costed:
-        line = timeline(plan, types, "plan", hand_off=self.hand_over)
+        line = timeline(plan, types, "plan", hand_off=self.hand_over, fused=self._fused)
         seconds = seconds_of(types, machine_rates())
         return Costed(plan, line, sum(map(seconds, line.steps)), total_flops(line.steps, types))
 
@@ -134,18 +136,16 @@ class MemoryPlan:
 
 
 def memory_plan(block: HybridBlock, *inputs: Any, mirror: Any = False, max_recompute: float = 1,
-                hand_over: bool = False) -> MemoryPlan:
+                hand_over: bool = False, backend: str | None = None) -> MemoryPlan:
     """The memory plan of a training step of `block` on inputs like these: shapes, (shape, dtype) pairs or arrays.
 
     Parameters need not be initialized, nor their shapes known; no array is made, so any size can be planned.
-    mirror, max_recompute: as in `hybridize`.   hand_over: the step is `Trainer.backward_and_step`.
+    mirror, max_recompute, backend: as in `hybridize`.   hand_over: the step is `Trainer.backward_and_step`.
     """
-    return MemoryPlan(block, [_type_of(x) for x in inputs], goal_of(mirror, max_recompute), hand_over)
-
-
-def training_plan_of(plain: Plan, types: Types, goal: Goal) -> Plan:
-    """`plain` with the recomputation that `goal` asks for; `plain` itself where it asks for none."""
-    return planned(plain, types, goal).plan
+    if backend not in BACKENDS:
+        raise GraphError(f"memory_plan: unknown backend; got {backend!r}; use None or 'inductor'")
+    return MemoryPlan(block, [_type_of(x) for x in inputs], goal_of(mirror, max_recompute), hand_over,
+                      backend == "inductor")
 
 
 def step_fits(block: HybridBlock, shapes: Sequence[TensorType], limit: int, max_recompute: float,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 import torch
 
@@ -17,9 +18,9 @@ from .families import c_literal
 from .operator import operator
 from .registry import get
 from .samples import Sample
-from .traits import CHEAP, Traits
+from .traits import CHEAP, Loop, Traits
 
-_SPATIAL = Traits(recompute=CHEAP, layout="spatial")
+_SPATIAL = Traits(recompute=CHEAP, layout="spatial", loop=Loop.APPLIED)
 _STATES = {3: "moving_mean", 4: "moving_var"}
 _AUXILIARY = ("moving_mean", "moving_var")
 _INITIALIZERS = {"moving_mean": '["zero", {}]', "moving_var": '["one", {}]'}
@@ -119,7 +120,7 @@ def _(inputs, attrs):
     return [kind for kind, need in zip((inputs[1], inputs[2], inputs[2]), attrs["needs"], strict=True) if need]
 
 
-@operator("_again_BatchNorm", traits=_SPATIAL, parity=None)
+@operator("_again_BatchNorm", traits=replace(_SPATIAL, loop=Loop.MADE), parity=None)
 def batch_norm_again(data, gamma, beta, mean, inverse_std, *, eps: float = 1e-3, fix_gamma: bool = True,
                      axis: int = 1, relu: bool = False):
     """What BatchNorm (with `relu`: BatchNormWithReLU) gave in training, to the bit, by the statistics that it gave.

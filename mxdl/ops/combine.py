@@ -14,9 +14,9 @@ from .families import c_literal, equal_shapes
 from .operator import operator
 from .samples import Sample
 from .strided import emit_view
-from .traits import CHEAP, Traits
+from .traits import CHEAP, Loop, Traits
 
-COPY = Traits(recompute=CHEAP)
+COPY = Traits(recompute=CHEAP, loop=Loop.READS)
 VIEW = Traits(recompute=CHEAP, view=True)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from ..errors import ShapeError
 from ..types import TensorType
+from .in_place import add_product
 from .operator import operator
 from .registry import get
 from .samples import Sample
@@ -75,7 +76,7 @@ def dense_gradients(dout, data, weight, needs: tuple[bool, ...], flatten: bool, 
         dx = rows @ weight
         grads.append(dx if data.dim() == 2 else dx.reshape(data.shape))
     if needs[1]:
-        grads.append(rows.t() @ x if total is None else total.addmm_(rows.t(), x))
+        grads.append(rows.t() @ x if total is None else add_product(total, rows.t(), x))
     if len(needs) > 2 and needs[2]:
         grads.append(rows.sum(0))
     return tuple(grads) if len(grads) > 1 else grads[0]

@@ -15,9 +15,9 @@ from .c_text import c_text
 from .families import c_literal
 from .operator import operator
 from .samples import Sample
-from .traits import CHEAP, Traits
+from .traits import CHEAP, Loop, Traits
 
-_CHEAP = Traits(recompute=CHEAP)
+_CHEAP = Traits(recompute=CHEAP, loop=Loop.APPLIED)
 _aten = torch.ops.aten
 
 
@@ -152,7 +152,7 @@ def l2_normalization(data, *, eps: float = 1e-10, mode: Literal["channel", "inst
     return data / torch.sqrt(torch.sum(data * data, list(axes), keepdim=True) + eps)
 
 
-@operator("LRN", traits=_CHEAP, output_names=("output", "tmp_norm"), mxnet_outputs=2,
+@operator("LRN", traits=Traits(recompute=CHEAP), output_names=("output", "tmp_norm"), mxnet_outputs=2,
           samples=[Sample((2, 5, 3, 3), nsize=3, alpha=0.1), Sample((1, 4, 2, 2), nsize=5, beta=0.5)])
 def lrn(data, *, alpha: float = 1e-4, beta: float = 0.75, knorm: float = 2.0, nsize: int):
     """data / (knorm + alpha / nsize * sum of squares over nsize neighbouring channels) ** beta.

@@ -13,10 +13,10 @@ from .c_text import c_text
 from .families import c_literal
 from .operator import operator
 from .samples import Sample
-from .traits import CHEAP, Traits
+from .traits import CHEAP, Loop, Traits
 
 _aten = torch.ops.aten
-_IN_PLACE = Traits(recompute=CHEAP, inplace=((0, 0),))
+_IN_PLACE = Traits(recompute=CHEAP, inplace=((0, 0),), loop=Loop.APPLIED)
 _LENGTHS = np.array([[3, 1, 2], [0, 4, 1]], "int32")
 
 

@@ -18,6 +18,16 @@ class Recompute(Enum):
 CHEAP, COSTLY, NEVER = Recompute.CHEAP, Recompute.COSTLY, Recompute.NEVER
 
 
+class Loop(Enum):
+    """Where a compiler that fuses loops (Inductor) makes an operator's values."""
+
+    NONE = "none"          # a kernel of its own, which reads arrays
+    READS = "reads"        # loops of its own, in which what it reads may be made; its results are arrays
+    APPLIED = "applied"    # the same, but its first output is made in the loop of what reads it, from what it reads and
+    #                        from its other outputs or sums: a normalization
+    MADE = "made"          # in the loop of what reads it
+
+
 @dataclass(frozen=True)
 class Traits:
     """recompute: see `Recompute`.
@@ -33,6 +43,7 @@ class Traits:
     opaque: hidden uint8 outputs are a library's own notes for the gradient: equal calls may give unequal bits there.
     shell: the output has a shape but memory of one element only.
     dynamic: the output's shape depends on the inputs' values, so it is known only when the operator has run.
+    loop: what a compiler that fuses loops makes of the operator: see `Loop`.
     """
 
     recompute: Recompute = CHEAP
@@ -48,3 +59,9 @@ class Traits:
     opaque: bool = False
     shell: bool = False
     dynamic: bool = False
+    loop: Loop = Loop.NONE
+
+    @property
+    def fuses(self) -> Loop:
+        """`loop`, where it is not said: an elementwise operator and a view are made in the loop of what reads them."""
+        return Loop.MADE if self.elementwise or self.view or self.reshape or self.identity is not None else self.loop

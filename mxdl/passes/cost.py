@@ -16,9 +16,12 @@ from ..graph import Node, Value
 from ..ops.traits import COSTLY
 from .infer_types import Types
 from .liveness import new_bytes
+from .recompute import FusedTimes
 
 #: operations an element that are assumed of a costly operator that does not declare `.flops`
 _COSTLY_FLOPS = 50
+#: operations an element (of four bytes) of a value that is made in a loop: a tanh, or a few of what is simpler
+_LOOP_FLOPS = 16
 
 
 class Rates(NamedTuple):
@@ -69,6 +72,12 @@ def seconds_of(types: Types, rates: Rates) -> Callable[[Node], float]:
             known[key] = (node_flops(node, types) / rates.flops + node_bytes(node, types) / rates.bytes + rates.call)
         return known[key]
     return seconds
+
+
+def fused_times(rates: Rates) -> FusedTimes:
+    """What values take in loops that a compiler fuses: operations, and bytes only where an array comes of it."""
+    return FusedTimes(lambda num_bytes: _LOOP_FLOPS * num_bytes / 4 / rates.flops,
+                      lambda num_bytes: 2 * num_bytes / rates.bytes)
 
 
 def total_flops(nodes: Iterable[Node], types: Types) -> int:

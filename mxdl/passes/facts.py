@@ -17,6 +17,7 @@ class Facts:
     for the backward pass's sake.   times: seconds to make the values from what the backward pass reads or keeps anyway:
     the node's own and those of nodes that only lead to it.   readers: forward nodes that read it.   beside: most bytes
     of gradients and scratch memory alive while the backward pass is there.
+    keeping: seconds that keeping a node's values takes (`Problem.keeping`).
     minor: nodes of which the backward pass reads little that has to be made again (LayerNorm: mean and deviation, not
     the data), each with the nodes that read the rest: where those are kept, it costs next to nothing to keep it too.
     leading: nodes of which the backward pass reads little or nothing, each with its readers: a copy is of use for as
@@ -30,6 +31,7 @@ class Facts:
     readers: list[int]
     beside: list[int]
     fixed: bytes
+    keeping: list[float]
     minor: dict[int, tuple[int, ...]]
     leading: dict[int, tuple[int, ...]]
 
@@ -57,7 +59,8 @@ def facts_of(problem: Problem, everything: Curve) -> Facts:
     main = [d and p not in minor for p, d in enumerate(direct)]
     held = [max(h, 0) if p in minor or h < 0 else weight[p] for p, h in enumerate(held)]
     return Facts(weight, held, last_use, _times(problem, sources, main, readers), readers,
-                 _beside(problem, everything), problem.fixed, minor, leading)
+                 _beside(problem, everything), problem.fixed, [sum(problem.keeping.get(key, 0.0) for key in row.outputs)
+                                                      for row in problem.rows], minor, leading)
 
 
 def _held(problem: Problem, weight: list[int]) -> list[int]:

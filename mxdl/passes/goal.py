@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from ..errors import GraphError
 
+#: what `hybridize(backend=...)` may be
+BACKENDS = (None, "", "inductor")
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")

@@ -6,20 +6,25 @@ Values are told apart by keys: graph values, or numbers where a planner tries ma
 from __future__ import annotations
 
 from collections.abc import Container, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..graph import Node, Value
+from ..ops.traits import Loop
 from .schedule import schedule
+
+InPlace = bool | Literal["sums"]
 
 
 class Rule(NamedTuple):
     """What an operator does to memory: whether it can overwrite its first input, whether it can exchange its two inputs
-    for that, whether its outputs may lie in the first input's memory, and which output is the one written over it."""
+    for that, whether its outputs may lie in the first input's memory, which output is the one written over it, and
+    where a compiler that fuses loops makes its outputs."""
 
     overwrites: bool
     commutative: bool
     shares: bool
     written: int = 0
+    loop: Loop = Loop.NONE
 
 
 class Row(NamedTuple):
@@ -47,24 +52,31 @@ def rule_of(node: Node) -> Rule:
     return Rule(node.op.in_place_kernel is not None and bool(node.inputs),
                 traits.commutative and len(node.inputs) == 2,
                 bool(node.inputs) and (traits.view or traits.identity is not None),
-                node.op.in_place_output(node.attrs))
+                node.op.in_place_output(node.attrs), traits.fuses)
 
 
-def lifetimes(outputs: Sequence[Value], inputs: Sequence[Value], in_place: bool = True) -> list[tuple[Node, Decision]]:
+def lifetimes(outputs: Sequence[Value], inputs: Sequence[Value], in_place: InPlace = True,
+              owned: Iterable[Value] = ()) -> list[tuple[Node, Decision]]:
     """The nodes that compute `outputs` from `inputs`, in running order, each with what happens to memory.
 
-    in_place: write a result over an input that nothing reads any more, where the operator can.
+    in_place: write a result over an input that nothing reads any more, where the operator can; "sums": only where it
+    adds into that input.
+    owned: inputs that the caller gives up, so that they may be overwritten.
     """
     nodes = schedule(outputs, inputs)
     rows = [Row(rule_of(node), node.inputs, tuple(Value(node, i) for i in range(node.num_outputs))) for node in nodes]
-    return list(zip(nodes, decide(rows, inputs, outputs, in_place), strict=True))
+    if in_place == "sums":
+        rows = [row if node.op.is_accumulating else row._replace(rule=row.rule._replace(overwrites=False))
+                for node, row in zip(nodes, rows, strict=True)]
+    return list(zip(nodes, decide(rows, inputs, outputs, bool(in_place), owned), strict=True))
 
 
 def decide(rows: Sequence[Row], given: Iterable[Hashable], results: Iterable[Hashable],
-           in_place: bool = True) -> list[Decision]:
-    """What happens at each of the rows, which compute `results` from `given`."""
+           in_place: bool = True, owned: Iterable[Hashable] = ()) -> list[Decision]:
+    """What happens at each of the rows, which compute `results` from `given`.   owned: those of `given` that the caller
+    gives up."""
     last = last_uses(rows, given, results)
-    owners = _Owners(given)
+    owners = _Owners(given, owned)
     decisions = []
     for position, row in enumerate(rows):
         wanted = tuple([key in last for key in row.outputs])
@@ -90,9 +102,9 @@ def last_uses(rows: Sequence[Row], given: Iterable[Hashable], results: Iterable[
 class _Owners:
     """Which values may share memory, and how many live values hold each memory; what is given is the caller's."""
 
-    def __init__(self, given: Iterable[Hashable]):
-        self._memory: dict[Any, Any] = dict.fromkeys(given)
-        self._holders: dict[Any, int] = {}
+    def __init__(self, given: Iterable[Hashable], owned: Iterable[Hashable]):
+        self._memory: dict[Any, Any] = {**dict.fromkeys(given), **{key: key for key in owned}}
+        self._holders: dict[Any, int] = dict.fromkeys(owned, 1)
 
     def overwritten(self, row: Row, dying: Container[Any]) -> int:
         """The input that the row's first output may be written over, -1 where there is none."""

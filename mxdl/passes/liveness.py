@@ -11,6 +11,7 @@ from ..graph import Node, Value
 from ..types import TORCH_DTYPES
 from .infer_types import Types
 from .lifetimes import Decision, Row, decide, rule_of
+from .loops import in_loops
 from .plan import Plan
 from .schedule import schedule
 from .temporaries import scratch_of
@@ -93,10 +94,12 @@ class Traffic(NamedTuple):
     fixed: int
 
 
-def timeline(plan: Plan, types: Types, sharing: Sharing = "plan", hand_off: bool = False) -> Timeline:
+def timeline(plan: Plan, types: Types, sharing: Sharing = "plan", hand_off: bool = False,
+             fused: bool = False) -> Timeline:
     """The bytes alive at each step of `plan`; `types` knows every value (see `plan_types`).
 
     hand_off: a gradient that is complete goes to its taker and is freed, rather than kept until the end.
+    fused: the programs are compiled by what fuses loops (see `in_loops`).
     """
     if sharing not in ("off", "inplace", "plan"):
         raise GraphError(f"timeline: unknown sharing; got {sharing!r}; use 'off', 'inplace' or 'plan'")
@@ -108,8 +111,10 @@ def timeline(plan: Plan, types: Types, sharing: Sharing = "plan", hand_off: bool
                       [(v, types[v].num_bytes) for v in plan.heads if v in types], given,
                       sum(types[v].num_bytes for v in inputs))
     row = _row_apart if sharing == "off" else row_of
-    curve = simulate([row(n, types) for n in forward], [row(n, types) for n in backward], traffic, sharing != "off",
-                     hand_off)
+    rows = [row(n, types) for n in forward], [row(n, types) for n in backward]
+    if fused:
+        rows = in_loops(rows[0], [*plan.outputs, *plan.updates, *plan.saved]), in_loops(rows[1], given)
+    curve = simulate(*rows, traffic, sharing != "off", hand_off)
     return Timeline(**vars(curve), steps=[*forward, *backward], grads=sum(types[v].num_bytes for v in given))
 
 

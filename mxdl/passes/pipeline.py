@@ -47,10 +47,11 @@ def inference_plan(graph: Graph, training: bool, known: Mapping[str, TensorType]
 
 
 def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror: object = False,
-                  known: Mapping[str, TensorType] | None = None, casts: Casts | None = None) -> Plan:
+                  known: Mapping[str, TensorType] | None = None, casts: Casts | None = None,
+                  fused: bool = False) -> Plan:
     """Forward and backward: gradients of the variables `wrt`, recomputing what `mirror` says (a `Goal`, or what
     `goal_of` reads).  `known` (types of the variables) is needed by the modes that count bytes.
-    casts: the last pass over the forward graph, of mixed precision."""
+    casts: the last pass over the forward graph, of mixed precision.   fused: for programs that a compiler fuses."""
     goal = mirror if isinstance(mirror, Goal) else goal_of(mirror)
     prepared, updated, num_seeds = _prepare(graph, training, known, DIFFERENTIATED_PASSES, casts)
     n = len(graph.outputs)
@@ -69,7 +70,7 @@ def training_plan(graph: Graph, training: bool, wrt: Sequence[Node], mirror: obj
     by_node = dict(zip(reached, values, strict=True))
     plan = Plan(graph.inputs, outputs, updated, updates, num_seeds, tuple(wrt), heads,
                 tuple(by_node.get(node) for node in wrt), saved)
-    return mirrored(plan, goal, known)
+    return mirrored(plan, goal, known, fused)
 
 
 def _prepare(graph: Graph, training: bool, known: Mapping[str, TensorType] | None,

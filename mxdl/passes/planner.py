@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..errors import GraphError
 from ..types import TensorType
-from .cost import machine_rates, seconds_of
+from .cost import fused_times, machine_rates, seconds_of
 from .goal import Goal
 from .infer_types import Types, describe
 from .mirror import forward_nodes, keep_costly, mirror
@@ -33,21 +33,23 @@ class Planned(NamedTuple):
     problem: Problem
 
 
-def mirrored(plan: Plan, goal: Goal, known: Mapping[str, TensorType] | None) -> Plan:
-    """`plan` (which recomputes nothing) with the recomputation that `goal` asks for."""
+def mirrored(plan: Plan, goal: Goal, known: Mapping[str, TensorType] | None, fused: bool = False) -> Plan:
+    """`plan` (which recomputes nothing) with the recomputation that `goal` asks for.   fused: for programs that are
+    compiled by what fuses loops (see `in_loops`)."""
     if goal.kind == "all" or not any(v is not None for v in plan.grads):
         return plan
     if goal.kind == "costly":
         return mirror(plan, keep_costly(forward_nodes(plan)))
     if known is None:
         raise GraphError(f"mirror: the mode {goal.kind!r} counts bytes; got no types of the variables; give them")
-    return planned(plan, plan_types(plan, known), goal).plan
+    return planned(plan, plan_types(plan, known), goal, fused).plan
 
 
-def planned(plan: Plan, types: Types, goal: Goal) -> Planned:
+def planned(plan: Plan, types: Types, goal: Goal, fused: bool = False) -> Planned:
     """The best plan found for `goal`.  Raises GraphError where the memory is too little, with the least that is not."""
     with _uncollected():
-        problem = problem_of(plan, types, seconds_of(types, machine_rates()))
+        rates = machine_rates()
+        problem = problem_of(plan, types, seconds_of(types, rates), fused_times(rates) if fused else None)
         search = Search(problem)
         before = search.everything
         after = _chosen(search, goal, problem)
@@ -80,7 +82,7 @@ def _chosen(search: Search, goal: Goal, problem: Problem) -> Outcome:
         limit = int(goal.amount * before.curve.activation_peak)
     else:
         limit = int(goal.amount)
-    if search.peak(before) <= limit:
+    if search.peak(before) <= limit and not problem.is_fused:
         return before
     found = search.within(limit, goal.max_recompute)
     if found is None:

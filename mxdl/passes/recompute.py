@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..graph import Node, Value
-from ..ops.traits import NEVER
+from ..ops.traits import NEVER, Loop
 from .infer_types import Types
 from .liveness import Curve, Row, Traffic, row_of, simulate
+from .loops import arrays_among, in_loops
 from .plan import Plan
 from .schedule import schedule
 
@@ -59,6 +60,8 @@ class Problem:
     same numbers (see `copy_of`).   makers: number -> position.   cursors: for each backward row, the last position that
     it or a later row reads.   times: seconds to recompute each node.
     fixed: positions that are kept in any case (effects; what takes no memory).
+    keeping: seconds that keeping each value takes, by its number; none where it is an array anyway.   is_fused: whether
+    the programs are compiled by what fuses loops (see `in_loops`).
     """
 
     nodes: list[Node]
@@ -70,6 +73,8 @@ class Problem:
     times: list[float]
     fixed: bytes
     traffic: Traffic
+    keeping: dict[int, float]
+    is_fused: bool = False
 
     @property
     def num_nodes(self) -> int:
@@ -101,8 +106,9 @@ def copy_of(node: Node) -> Node:
     return Node(op, node.name, attrs, inputs, node.hidden)
 
 
-def problem_of(plan: Plan, types: Types, time: Callable[[Node], float]) -> Problem:
-    """The numbers of `plan`, which recomputes nothing yet."""
+def problem_of(plan: Plan, types: Types, time: Callable[[Node], float], fused: FusedTimes | None = None) -> Problem:
+    """The numbers of `plan`, which recomputes nothing yet.   time: seconds of a node.   fused: where the programs are
+    compiled by what fuses loops, what it takes to make a value in a loop, and to write and read an array."""
     variables = [Value(node, 0) for node in plan.inputs]
     grads = list(dict.fromkeys(v for v in plan.grads if v is not None))
     forward = schedule([*plan.outputs, *plan.updates, *plan.saved], variables)
@@ -135,7 +141,32 @@ def problem_of(plan: Plan, types: Types, time: Callable[[Node], float]) -> Probl
                       [numbers[v] for v in grads], sum(types[v].num_bytes for v in variables))
     cursors = last_reads_from([[makers[key] for key in row.inputs if makers[key] >= 0] for row in backward_rows])
     fixed = bytes(node.op.traits.recompute is NEVER or node.op.traits.shell for node in forward)
-    return Problem(forward, rows, copies, backward_rows, makers, cursors, times, fixed, traffic)
+    problem = Problem(forward, rows, copies, backward_rows, makers, cursors, times, fixed, traffic, {},
+                      fused is not None)
+    if fused is not None:
+        _cost_of_loops(problem, fused, types)
+    return problem
+
+
+def _cost_of_loops(problem: Problem, fused: FusedTimes, types: Types) -> None:
+    """Set the times of copies that are made in loops, and what keeping a value costs that would else be no array."""
+    arrays = arrays_among(problem.backward, problem.traffic.grads)
+    forward = arrays_among(problem.rows, [*problem.traffic.outputs, *problem.traffic.updates])
+    for position, (node, row) in enumerate(zip(problem.nodes, problem.copies, strict=True)):
+        num_bytes = max([types[Value(node, i)].num_bytes for i in range(node.num_outputs)], default=0)
+        if row.rule.loop is Loop.MADE and any(row.sizes):
+            problem.times[position] = fused.loop(num_bytes)
+            if any(key in arrays for key in row.outputs):
+                problem.times[position] += fused.array(num_bytes)
+        if row.rule.loop in (Loop.MADE, Loop.APPLIED) and row.outputs[0] not in forward:
+            problem.keeping[row.outputs[0]] = fused.array(num_bytes)
+
+
+class FusedTimes(NamedTuple):
+    """Seconds by bytes.   loop: to make a value in a loop.   array: to write and read it as an array."""
+
+    loop: Callable[[int], float]
+    array: Callable[[int], float]
 
 
 def last_reads_from(reads: Sequence[Sequence[int]]) -> list[int]:
@@ -236,5 +267,9 @@ def evaluate(problem: Problem, choice: Choice) -> Outcome:
         inputs = tuple([placed(key, walk.copy) for key in row.inputs])
         steps.append(row if inputs == row.inputs else row._replace(inputs=inputs))
     saved.update((key, None) for key in problem.traffic.grads if makers[key] >= 0)
-    curve = simulate(rows, steps, problem.traffic._replace(saved=list(saved)))
-    return Outcome(choice, curve, sum(problem.times[p] for p, _ in cloned), cloned)
+    traffic = problem.traffic._replace(saved=list(saved))
+    if problem.is_fused:
+        rows = in_loops(rows, [*traffic.outputs, *traffic.updates, *saved])
+        steps = in_loops(steps, traffic.grads)
+    seconds = sum(problem.times[p] for p, _ in cloned) + sum(problem.keeping.get(key, 0.0) for key in saved)
+    return Outcome(choice, simulate(rows, steps, traffic), seconds, cloned)

@@ -223,7 +223,9 @@ class Search:
         options: list[tuple[float, int, int, int]] = []   # (seconds a byte, less than 0; position; from; to)
         for p, steps in cloned.items():
             if facts.weight[p] and p not in facts.minor and (facts.held[p] or facts.readers[p] > 1):
-                gain = -facts.times[p] / facts.weight[p]
+                gain = (facts.keeping[p] - facts.times[p]) / facts.weight[p]
+                if gain >= 0:   # dearer to keep
+                    continue
                 options.append((gain * len(steps), p, p, steps[-1]))
                 if len(steps) > 1 and base.choice.level[p] > 1:
                     options.append((gain * (len(steps) - 1), p, steps[0], steps[-1]))
