@@ -28,7 +28,7 @@ class Task:
 
     name: 64 bits that are equal for the same key on all workers.   form: 64 bits that must be equal too (shape, dtype,
     kind).   label: for messages.   work: what the store's `run` needs.   loads: of num_bytes, those that go to each
-    machine and come back from it; none: they go everywhere.
+    machine and come back from it; none: they go everywhere.   is_early: what comes later is likely more urgent.
     """
 
     name: int
@@ -39,18 +39,21 @@ class Task:
     work: Any = None
     number: int = 0
     loads: tuple[int, ...] = ()
+    is_early: bool = False
     done: threading.Event = field(default_factory=threading.Event)
 
 
 def most_urgent(ready: list[Task], machines: int, limit_bytes: int, urgent_bytes: int) -> list[Task]:
-    """The first of `ready`, and what fits a round with it; there what is less urgent has less room (`urgent_bytes`).
+    """The first of `ready`, and what fits a round with it; there what is less urgent, or early, has less room
+    (`urgent_bytes`).
 
     What goes to different machines does not wait for each other, so the most that one machine gets counts.
     """
     taken: list[Task] = []
     everywhere, each = 0, [0] * machines
     for task in ready:
-        limit = limit_bytes if not taken or task.priority == taken[0].priority else urgent_bytes
+        is_equal = not task.is_early and (not taken or task.priority == taken[0].priority)
+        limit = limit_bytes if is_equal else urgent_bytes
         now = everywhere + max(each)
         loads = [a + b for a, b in zip(each, task.loads, strict=True)] if task.loads else each
         total = everywhere + (0 if task.loads else task.num_bytes)

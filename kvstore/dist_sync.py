@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from .collective_schedule import Schedule
 from .control_client import Control
 from .dist_sync_parts import Parts
 from .dist_sync_rounds import Rounds
-from .dist_sync_tasks import Bundles, Item, Kind, contiguous, flat
+from .dist_sync_tasks import EARLY_BYTES, Bundles, Item, Kind, contiguous, flat
 from .elastic import Elastic
 from .errors import KVStoreError
 from .files import write_atomically
@@ -109,10 +109,13 @@ class DistSyncStore(LocalStore):
         self._start(self._staged_sums(call), priority)
 
     @torch.no_grad()
-    def gradient_ready(self, key, value, priority: int = 0) -> None:
-        """A push that reads the arrays later: leave them alone until `pull`, `barrier` or `wait` returns."""
+    def gradient_ready(self, key, value, priority: int = 0, early: bool = False) -> None:
+        """A push that reads the arrays later: leave them alone until `pull`, `barrier` or `wait` returns.
+
+        early: what is handed over later is likely more urgent, so these go in small parts that it can pass.
+        """
         call = self._known("gradient_ready", key, value)
-        self._start(list(zip([name for name, _ in call], self._reduce(call), strict=True)), priority)
+        self._start(list(zip([name for name, _ in call], self._reduce(call), strict=True)), priority, early)
 
     @torch.no_grad()
     def pull(self, key, out=None, priority: int = 0, ignore_sparse: bool = True) -> None:
@@ -152,11 +155,11 @@ class DistSyncStore(LocalStore):
         _copy_late(late)
 
     @torch.no_grad()
-    def reduce_ready(self, key, value, priority: int = 0) -> None:
-        """As `allreduce`, but returns at once: leave the arrays alone until `wait` returns."""
+    def reduce_ready(self, key, value, priority: int = 0, early: bool = False) -> None:
+        """As `allreduce`, but returns at once: leave the arrays alone until `wait` returns.  early: as above."""
         call = self._known("reduce_ready", key, value)
         tasks, late = self._begin_sums([(name, one, copies) for (name, copies), one in
-                                        zip(call, self._reduce(call), strict=True)], priority)
+                                        zip(call, self._reduce(call), strict=True)], priority, early=early)
         for task in tasks:
             for work in task.work:
                 self._pending[work.key].append(task)
@@ -280,13 +283,13 @@ class DistSyncStore(LocalStore):
             self._staged[key] = torch.empty(value.shape, dtype=value.dtype)
         return self._staged[key].copy_(value)
 
-    def _start(self, sums: list[tuple[Key, Tensor]], priority: int) -> None:
+    def _start(self, sums: list[tuple[Key, Tensor]], priority: int, early: bool = False) -> None:
         kinds = [self._kind(name, one) for name, one in sums]
         for kind in dict.fromkeys(kinds):
             call = [one for one, other in zip(sums, kinds, strict=True) if other is kind]
             items = [(name, one if kind is Kind.ROWS else flat(one),
                       [flat(self._values[name])] if kind is Kind.SUM else []) for name, one in call]
-            for task in self._submit(kind, items, priority):
+            for task in self._submit(kind, items, priority, early=early):
                 for work in task.work:
                     self._pending[work.key].append(task)
 
@@ -320,7 +323,7 @@ class DistSyncStore(LocalStore):
         _copy_late(late)
 
     def _begin_sums(self, items: list[Item], priority: int,
-                    will_wait: bool = False) -> tuple[list[Task], list[tuple[Tensor, Tensor]]]:
+                    will_wait: bool = False, early: bool = False) -> tuple[list[Task], list[tuple[Tensor, Tensor]]]:
         """Tasks that sum each array, and (target, sum) for the targets that take it from another array then."""
         tasks, late = [], []
         for name, one, targets in items:
@@ -333,17 +336,29 @@ class DistSyncStore(LocalStore):
                     arrays.append(torch.empty(one.numel(), dtype=one.dtype))
                     late.append((target, arrays[-1]))
             tasks.append((name, flat(one), arrays))
-        return self._submit(Kind.SUM, tasks, priority, will_wait), late
+        return self._submit(Kind.SUM, tasks, priority, will_wait, early), late
 
-    def _submit(self, kind: Kind, items: list[Item], priority: int = 0, will_wait: bool = False) -> list[Task]:
+    def _submit(self, kind: Kind, items: list[Item], priority: int = 0, will_wait: bool = False,
+                early: bool = False) -> list[Task]:
         if self._rounds.codec is not None and kind in (Kind.SUM, Kind.UPDATE):
             self.wait(name for name, _, _ in items)      # what is left out of the last push goes into this one
-        tasks = self._bundles.tasks(kind, items, priority)
+        tasks = self._bundles.tasks(kind, items, priority, self._slices(kind, items) if early else None)
         if kind is Kind.UPDATE and self._rounds.codec is None:
             for task in tasks:
                 task.loads = self._rounds.loads_of(task.work)
         self._schedule.submit(tasks, will_wait)
         return tasks
+
+
+    def _slices(self, kind: Kind, items: list[Item]) -> Callable[[Key], int] | None:
+        """How long slices of early keys are; None: they go whole, as only a network is slow enough for slices."""
+        if self._machine.machines == 1 or self._rounds.codec is not None or kind not in (Kind.SUM, Kind.PARTS):
+            return None
+        if kind is Kind.SUM:
+            sizes = {name: EARLY_BYTES // source.itemsize for name, source, _ in items}
+            return sizes.__getitem__
+        self.wait(name for name, _, _ in items)      # an update is counted with its first slice
+        return self._rounds.parts.slice_elements
 
 
 def _copy_late(late: list[tuple[Tensor, Tensor]]) -> None:

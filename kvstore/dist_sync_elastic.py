@@ -168,7 +168,7 @@ class ElasticStore(DistSyncStore):
         self.barrier()
 
     def _begin_sums(self, items: list[Item], priority: int,
-                    will_wait: bool = False) -> tuple[list[Task], list[tuple[Tensor, Tensor]]]:
+                    will_wait: bool = False, early: bool = False) -> tuple[list[Task], list[tuple[Tensor, Tensor]]]:
         """As without `elastic`, but what is summed stays whole until all workers have the sum."""
         kept: list[Item] = []
         for name, one, targets in items:
@@ -176,7 +176,7 @@ class ElasticStore(DistSyncStore):
                 self.wait([name])
                 one = self._staged_copy(name, one)
             kept.append((name, one, targets))
-        return super()._begin_sums(kept, priority, will_wait)
+        return super()._begin_sums(kept, priority, will_wait, early)
 
     def close(self) -> None:
         """As without `elastic`; the others go on when this worker leaves before them."""

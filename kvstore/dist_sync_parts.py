@@ -50,13 +50,17 @@ class Parts:
         if not value.is_sparse:
             self._stripes.add(key, value.numel(), value.itemsize)
 
+    def slice_elements(self, key: Key) -> int:
+        """Of the slices in which the key may go by itself."""
+        return self._stripes.slice_elements(key)
+
     def run(self, works: list[Work]) -> None:
         """Updates the keys of a round, whose gradients have their weights' dtype."""
-        keys = [work.key for work in works]
+        keys = [work.key for work in works if not work.start]
         for key in keys:
             self.begin(key)
         self._updater().count(keys)
-        arrays = [(work.key, work.source, flat(self._values[work.key])) for work in works]
+        arrays = [(work.key, work.start, work.source, flat(self._values[work.key])) for work in works]
         length = self._machine.length_of(works[0].source.dtype)
         self._machine.update(self._stripes.pieces(arrays, length), self._update)
 

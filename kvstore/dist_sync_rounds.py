@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -113,8 +113,7 @@ class Rounds:
     def _run_sums(self, tasks: list[list[Work] | list[PlannedSum]]) -> None:
         """Each task is a stream by itself, so that a planned one has the blocks that the same one unplanned has."""
         self.machine.allreduce_pieces([piece for works in tasks for piece in self._pieces(works)])
-        self._count([key for works in tasks for work in works
-                     for key in (work.bundle.keys if isinstance(work, PlannedSum) else [work.key] * (not work.start))])
+        self._count([key for works in tasks for work in works for key in self._complete(work)])
 
     def _pieces(self, works: list[Work] | list[PlannedSum]) -> Iterator[Piece]:
         streams: dict[torch.dtype, list[Work]] = defaultdict(list)
@@ -235,9 +234,17 @@ class Rounds:
         Kind.UPDATE: _run_update, Kind.PARTS: _run_parts, Kind.ROWS: _run_rows, Kind.BARRIER: _run_barrier}
 
     def _count_works(self, works: list[Work]) -> None:
-        self._count([work.key for work in works if not work.start])
+        self._count([key for work in works for key in self._complete(work)])
+
+    def _complete(self, work: Work | PlannedSum) -> Sequence[Key]:
+        """The keys that this has all of, or the last slice of; slices go in order."""
+        if isinstance(work, PlannedSum):
+            return work.bundle.keys
+        return [work.key] * (work.start + work.source.numel() == self.values[work.key].numel())
 
     def _count(self, keys: list[Key]) -> None:
         """Counts complete steps: a step is complete when every key that takes part in training was pushed in it."""
+        if not keys:
+            return
         self.pushes.update(keys)
         self._meeting.completed(min(self.pushes.values()) - 1)

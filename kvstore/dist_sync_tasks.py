@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from .collective_choice import Task
 from .keys import Key
 
+EARLY_BYTES = 1 << 19       # of tasks that others pass
 Item = tuple[Key, Tensor, list[Tensor]]      # key, source, targets
 
 
@@ -54,22 +55,30 @@ class Bundles:
         self._numbers: dict[tuple, int] = {}
         self.coding = ""            # how sums are compressed, which must be equal on every worker
 
-    def tasks(self, kind: Kind, items: list[Item], priority: int) -> list[Task]:
-        return [self._task(kind, works, priority) for works in self._bundles(kind, items)]
+    def tasks(self, kind: Kind, items: list[Item], priority: int,
+              early: Callable[[Key], int] | None = None) -> list[Task]:
+        """early: of each key the elements of a slice, of tasks so small that more urgent ones pass them."""
+        tasks = [self._task(kind, works, priority) for works in self._bundles(kind, items, early)]
+        for task in tasks:
+            task.is_early = early is not None
+        return tasks
 
-    def _bundles(self, kind: Kind, items: list[Item]) -> Iterator[list[Work]]:
+    def _bundles(self, kind: Kind, items: list[Item], early: Callable[[Key], int] | None) -> Iterator[list[Work]]:
         """What goes together: keys of one call, as many as fit a bucket; row-sparse ones by themselves."""
         if kind in ROW_SPARSE:
             yield from ([Work(kind, *item)] for item in items)
             return
         works = [Work(kind, *item) for item in items]
-        if self._slice_elements is not None and kind is Kind.SUM:
+        if early is not None:
+            works = [part for work in works for part in self._slices(work, early(work.key))]
+        elif self._slice_elements is not None and kind is Kind.SUM:
             works = [part for work in works for part in self._slices(work, self._slice_elements)]
+        most_bytes = self._bucket_bytes if early is None else min(EARLY_BYTES, self._bucket_bytes)
         bundle: list[Work] = []
         num_bytes = 0
         for work in works:
             size = work.source.nbytes
-            if bundle and num_bytes + size > self._bucket_bytes:
+            if bundle and num_bytes + size > most_bytes:
                 yield bundle
                 bundle, num_bytes = [], 0
             bundle.append(work)

@@ -13,7 +13,7 @@ from .bucket import Piece
 from .keys import Key
 
 WHOLE_BYTES = 1 << 15       # arrays of fewer bytes are not cut
-STRIPE_BYTES = 1 << 20      # the most that a stripe has
+SLICE_BYTES = 1 << 19       # of stripes that go together, one a machine, so that something urgent can pass behind them
 ALIGN = 64                  # elements: stripes begin where vectors of any kernel do, which keeps results to the bit
 
 
@@ -53,8 +53,9 @@ class Stripes:
 
     def __init__(self, machines: int, most_bytes: int):
         self.loads = [0] * machines
-        self._most_bytes = min(most_bytes, STRIPE_BYTES)
+        self._most_bytes = min(most_bytes, max(WHOLE_BYTES, SLICE_BYTES // machines))
         self._stripes: dict[Key, list[Stripe]] = {}
+        self._shares: dict[Key, int] = {}       # elements of a key's stripes, but of the last
 
     def add(self, key: Key, length: int, itemsize: int) -> None:
         """A new key, of `length` elements."""
@@ -68,19 +69,28 @@ class Stripes:
             share = min(-(-share // ALIGN) * ALIGN, self._most_bytes // itemsize)
         stripes = self._stripes[key] = [Stripe((first + number) % machines, start, min(start + share, length))
                                         for number, start in enumerate(range(0, length, share))]
+        self._shares[key] = share
         for stripe in stripes:
             self.loads[stripe.machine] += (stripe.stop - stripe.start) * itemsize
 
     def of(self, key: Key) -> list[Stripe]:
         return self._stripes[key]
 
-    def pieces(self, arrays: Sequence[tuple[Key, Tensor, Tensor]], length: int) -> list[StripePiece]:
-        """The stripes of keys, as many in a piece as fit `length` elements.  arrays: key, gradient and weight, T[n]"""
+    def slice_elements(self, key: Key) -> int:
+        """Of a key's parts that take every machine's stripes alike."""
+        return len(self.loads) * self._shares[key]
+
+    def pieces(self, arrays: Sequence[tuple[Key, int, Tensor, Tensor]], length: int) -> list[StripePiece]:
+        """The stripes of keys, as many in a piece as fit `length` elements.
+
+        arrays: key, first element, gradient T[n] from there on, whole weight.
+        """
         pieces: list[StripePiece] = []
-        for key, gradient, weight in arrays:
-            for stripe in self._stripes[key]:
-                span = slice(stripe.start, stripe.stop)
+        for key, first, gradient, weight in arrays:
+            share, stop = self._shares[key], first + gradient.numel()
+            for stripe in self._stripes[key][first // share:-(-stop // share)]:
                 if not pieces or pieces[-1].length + stripe.stop - stripe.start > length:
                     pieces.append(StripePiece())
-                pieces[-1].add((key, stripe), gradient[span], weight[span])
+                pieces[-1].add((key, stripe), gradient[stripe.start - first:stripe.stop - first],
+                               weight[stripe.start:stripe.stop])
         return pieces

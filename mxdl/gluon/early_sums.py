@@ -74,7 +74,7 @@ class EarlySums:
         keys = [i for i in self._buckets[number] if i in self._ready]
         grads = [self._ready.pop(i) for i in keys]
         # what is ready first is needed last: the first layers' weights, which the next step reads first, pass it
-        (self._kv.gradient_ready if self._updates else self._kv.reduce_ready)(keys, grads, priority=number)
+        (self._kv.gradient_ready if self._updates else self._kv.reduce_ready)(keys, grads, priority=number, early=True)
 
     def finish(self) -> None:
         """Sends what is left and waits for all sums."""

@@ -99,11 +99,11 @@ def test_a_step_that_does_not_wait_leaves_sums_to_the_next_forward_pass(on_store
         ready = "gradient_ready" if on_store else "reduce_ready"
         send = getattr(store, ready)
 
-        def held_back(keys, values, priority):
+        def held_back(keys, values, **options):
             if 1 in keys and not released.is_set():
-                threading.Thread(target=lambda: (released.wait(20), send(keys, values, priority=priority))).start()
+                threading.Thread(target=lambda: (released.wait(20), send(keys, values, **options))).start()
             else:
-                send(keys, values, priority=priority)
+                send(keys, values, **options)
 
         seen = []
         for step in range(2):

@@ -2,6 +2,7 @@
 process does with the sums; workers are threads.
 """
 import threading
+import time
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 import mxdl as mx
 from mxdl.errors import FileFormatError
 from mxdl.kvstore import JobFailedError
-from mxdl.kvstore.stripes import ALIGN, WHOLE_BYTES, Stripes
+from mxdl.kvstore.stripes import ALIGN, SLICE_BYTES, WHOLE_BYTES, Stripes
 from mxdl.optimizer import SGD, Optimizer, create
 from tests.kvstore.synchronous import run
 
@@ -100,7 +101,8 @@ def test_stripes_cover_every_array_once_and_are_equal_shares():
                 found = stripes.of(key)
                 assert [one.start for one in found] == [0, *(one.stop for one in found[:-1])][:len(found)]
                 assert (found[-1].stop if found else 0) == size
-                assert all(4 * (one.stop - one.start) <= max(most_bytes, WHOLE_BYTES) for one in found)
+                assert all(4 * (one.stop - one.start) <= max(min(most_bytes, SLICE_BYTES // machines), WHOLE_BYTES)
+                           for one in found)
                 assert all(one.start % ALIGN == 0 for one in found)
                 shares = [sum(one.stop - one.start for one in found if one.machine == machine)
                           for machine in range(machines)]
@@ -314,6 +316,71 @@ def test_bytes_between_machines_are_the_models(hosts):
     assert len(moved) == 2
     for each in moved:
         assert all(4 * sum(sizes) <= one <= 1.01 * 4 * sum(sizes) + 2 * 8000 for one in each), each
+
+
+@pytest.mark.parametrize("hosts", ["ab", "abcb"])
+@pytest.mark.parametrize("on_store", [True, False])
+def test_early_gradients_go_in_slices(hosts, on_store, monkeypatch):
+    """Updates and sums are those of whole arrays; a key counts when its last slice is there."""
+    monkeypatch.setattr("mxdl.kvstore.dist_sync.EARLY_BYTES", 1 << 14)
+    monkeypatch.setattr("mxdl.kvstore.dist_sync_tasks.EARLY_BYTES", 1 << 14)
+    monkeypatch.setattr("mxdl.kvstore.stripes.SLICE_BYTES", 1 << 14)
+    monkeypatch.setattr("mxdl.kvstore.stripes.WHOLE_BYTES", 1 << 12)
+    keys, workers = list(range(len(SHAPES))), range(len(hosts))
+    wanted = alone("adam", len(hosts), range(3)) if on_store else \
+        [sum(gradient(key, rank, 2)._data for rank in workers) for key in keys]
+
+    def work(store):
+        init(store)
+        if on_store:
+            store.set_optimizer(optimizer_of("adam"))
+        slices, run_tasks = set(), store._rounds.run
+
+        def watched(tasks):
+            slices.update((work.key, work.start) for task in tasks for work in task.work)
+            run_tasks(tasks)
+        store._schedule._run = watched
+        for number in range(3):
+            mine = [gradient(key, store.rank, number) for key in keys]
+            (store.gradient_ready if on_store else store.reduce_ready)(keys, mine, early=True)
+            store.wait()
+            assert set(store._rounds.pushes.values()) == {number + 1} and store._meeting.steps == number
+        found = pulled(store) if on_store else [one._data for one in mine]
+        return found, len([start for key, start in slices if key == 5])
+
+    for found, slices in run(list(hosts), work):
+        same(found, wanted)
+        assert slices > 2
+
+
+@pytest.mark.parametrize("on_store", [True, False])
+def test_what_is_urgent_passes_an_early_key_between_its_slices(on_store, monkeypatch):
+    monkeypatch.setattr("mxdl.kvstore.collective_choice.ROUND_S", 1e-9)     # as if the network were slow
+    order = []
+
+    def work(store):
+        store.init([0, 1], [mx.nd.zeros(2_000_000), mx.nd.zeros(10)])
+        if on_store:
+            store.set_optimizer(create("sgd", learning_rate=1.0))
+        run_tasks = store._rounds.run
+
+        def watched(tasks):
+            if store.rank == 0:
+                order.extend(work.key for task in tasks for work in task.work)
+            time.sleep(0.02)
+            run_tasks(tasks)
+        store._schedule._run = watched
+        send = store.gradient_ready if on_store else store.reduce_ready
+        mine = [mx.nd.ones(2_000_000), mx.nd.ones(10)]
+        send([0], mine[:1], priority=0, early=True)
+        send([1], mine[1:], priority=1, early=True)
+        store.wait()
+        if on_store:
+            store.pull([0, 1], mine)
+        return [one._data.unique().tolist() for one in mine]
+
+    assert run(["a", "b"], work) == [[[-2.0 if on_store else 2.0]] * 2] * 2
+    assert order.count(0) >= 16 and order.index(1) < 8
 
 
 def test_gradients_stay_as_they_are():
