@@ -8,7 +8,8 @@ KiB and more (torch's in huge pages) and gives them back when they are freed.  T
 blocks, does not pay it, and neither do peers with ":keep", whose allocators are as they come.
 "mxdl:...:inductor" is `hybridize(backend="inductor")` under the same budget.  Free blocks of the heap, which compiling
 leaves, are given back before growth is counted and before each timed step, so that no step hides in them.
-MB planned: the same by `memory_plan`.   MB tracked: bytes of tensors that the step made, at most.
+MB planned: the same by `memory_plan`.   MB tracked: bytes of tensors that the step made, at most;
+compiled code makes its own, unseen.
     python benchmarks/memory.py [--case mlp ...] [--peer mxdl torch ...] [--runs 5] [--apart] [--json]
 """
 from __future__ import annotations
@@ -119,7 +120,7 @@ def prepare(peer, case):
         # gradients of the last step are part of `before`, and those of the next replace them at the end
         grown = status("VmHWM") - before
         return {"parameters": int(parameters), "grown_bytes": grown, "first_cpu_s": first, "planned_bytes": planned,
-                "tracked_bytes": tracked(step) if name == "mxdl" else None}
+                "tracked_bytes": tracked(step) if name == "mxdl" and "inductor" not in hows else None}
     if not keeps:
         step.before = trim
     return step, tell
