@@ -111,8 +111,11 @@ class KVStore(KVStoreBase):
         """
         self.pushpull(key, value, priority=priority)
 
-    def gradient_ready(self, key, value, priority: int = 0) -> None:
-        """As `push`, but the store may read the arrays until the next `pull` of the key returns."""
+    def gradient_ready(self, key, value, priority: int = 0, early: bool = False) -> None:
+        """As `push`, but the store may read the arrays until the next `pull` of the key returns.
+
+        early: what is handed over later is likely more urgent.
+        """
         self.push(key, value, priority)
 
     def overwrite(self, key, value) -> None:

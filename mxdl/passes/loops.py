@@ -39,9 +39,9 @@ def in_loops(rows: Sequence[Row], results: Iterable[Any]) -> list[Row]:
                 len(reads), count.get(out, 0), kernels[position] == kernels[last.get(out, position)]):
             others = row.outputs[1:] if loop is Loop.APPLIED else ()
             made_of[out] = (*reads, *others)
-            found.append(Row(_NO_MEMORY, reads if others else (), row.outputs, (0, *row.sizes[1:]), row.scratch))
+            found.append(Row(_NO_MEMORY, reads if others else (), row.outputs, (0, *row.sizes[1:])))
         else:
-            found.append(row._replace(inputs=reads))
+            found.append(row._replace(inputs=reads, scratch=0))      # what passes between a loop's parts is no array
         size.update(zip(row.outputs, row.sizes, strict=True))
     return _overwriting(found, size)
 
