@@ -6,7 +6,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,6 +16,7 @@ from .errors import KVStoreError
 from .shared_memory import BELL, LOGGED, LOOK_S
 
 ROUND_S = 0.05               # how long a round between machines may keep more urgent tasks waiting
+EARLY_ROUND_S = 0.01         # the same of early tasks, after which more urgent ones are sure to come
 LEAST_ROUND_BYTES = 1 << 18  # of a round that tells how fast the network is
 RETRY_S = 1e-3               # how soon leaders ask each other again whether they have a task in common
 EQUAL_ROUNDS = 4             # between machines, where a meeting costs more, what is equally urgent goes together
@@ -43,17 +44,24 @@ class Task:
     done: threading.Event = field(default_factory=threading.Event)
 
 
-def most_urgent(ready: list[Task], machines: int, limit_bytes: int, urgent_bytes: int) -> list[Task]:
-    """The first of `ready`, and what fits a round with it; there what is less urgent, or early, has less room
-    (`urgent_bytes`).
+class Limits(NamedTuple):
+    """Bytes of a round of tasks that are equally urgent, of others, and of early ones."""
+
+    equal: int
+    urgent: int
+    early: int
+
+
+def most_urgent(ready: list[Task], machines: int, limits: Limits) -> list[Task]:
+    """The first of `ready`, and what fits a round with it.
 
     What goes to different machines does not wait for each other, so the most that one machine gets counts.
     """
     taken: list[Task] = []
     everywhere, each = 0, [0] * machines
     for task in ready:
-        is_equal = not task.is_early and (not taken or task.priority == taken[0].priority)
-        limit = limit_bytes if is_equal else urgent_bytes
+        is_equal = not taken or task.priority == taken[0].priority
+        limit = limits.early if task.is_early else limits.equal if is_equal else limits.urgent
         now = everywhere + max(each)
         loads = [a + b for a, b in zip(each, task.loads, strict=True)] if task.loads else each
         total = everywhere + (0 if task.loads else task.num_bytes)
@@ -137,15 +145,15 @@ class Choice:
         Between machines what is less urgent than the first task waits for another round if this one would take long:
         something urgent may come meanwhile.  What goes to another machine than the first task's takes no time of its.
         """
-        equal_bytes = urgent_bytes = self._limit_bytes
+        limits = Limits(*[self._limit_bytes] * 3)
         if self._machine.leaders is not None:
-            ready, urgent_bytes = self._agreed(ready[:MOST_TASKS], self._machine.leaders)
-            equal_bytes *= EQUAL_ROUNDS
-        return most_urgent(ready[:MOST_TASKS], self._machine.machines, equal_bytes, urgent_bytes)
+            ready, rate = self._agreed(ready[:MOST_TASKS], self._machine.leaders)
+            limits = Limits(self._limit_bytes * EQUAL_ROUNDS, int(rate * ROUND_S), int(rate * EARLY_ROUND_S))
+        return most_urgent(ready[:MOST_TASKS], self._machine.machines, limits)
 
     def _agreed(self, ready: list[Task], leaders: Leaders) -> tuple[list[Task], int]:
-        """Tasks that are ready on every machine, and how many bytes the first machine's leader moves in ROUND_S."""
-        rows = [(int(self._rate * ROUND_S), 0), *((task.name, task.form) for task in ready)]
+        """Tasks that are ready on every machine, and how many bytes a second the first machine's leader moves."""
+        rows = [(int(self._rate), 0), *((task.name, task.form) for task in ready)]
         told = torch.tensor(rows + [(0, 0)] * (1 + MOST_TASKS - len(rows)), dtype=torch.int64)
         gathered = leaders.gather(told)
         everybody = [dict(numbers[1:].tolist()) for numbers in gathered]

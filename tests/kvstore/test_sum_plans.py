@@ -7,7 +7,7 @@ import torch
 
 from mxdl.kvstore import KVStoreError
 from mxdl.kvstore.bucket import outline, within
-from mxdl.kvstore.collective_choice import Task, most_urgent
+from mxdl.kvstore.collective_choice import Limits, Task, most_urgent
 from mxdl.kvstore.shared_memory import POSTED, Board
 from tests.kvstore.synchronous import run
 
@@ -144,10 +144,10 @@ def test_a_round_takes_what_travels_the_other_way_and_stays_short():
     def chosen(*tasks, early=False):
         ready = [Task(number, 0, "", size, priority, loads=() if home is None else (size * (1 - home), size * home),
                       is_early=early) for number, (priority, size, home) in enumerate(tasks)]
-        return [task.name for task in most_urgent(ready, 2, 100, 5)]
+        return [task.name for task in most_urgent(ready, 2, Limits(100, 5, 3))]
 
     assert chosen((9, 10, 0), (8, 10, 0), (7, 10, 1), (6, 10, 1)) == [0, 2]
     assert chosen((9, 10, None), (8, 10, None)) == [0] and chosen((9, 10, 0), (8, 1, None), (7, 1, 1)) == [0]
     assert chosen((9, 2, 0), (8, 2, 0), (7, 2, 0), (6, 5, 1)) == [0, 1, 3]
-    assert chosen(*[(9, 2, None)] * 3, early=True) == [0, 1] and chosen(*[(9, 40, None)] * 3, early=True) == [0]
+    assert chosen(*[(9, 1, None)] * 4, early=True) == [0, 1, 2] and chosen(*[(9, 40, None)] * 3, early=True) == [0]
     assert chosen(*[(9, 40, None)] * 3) == [0, 1] and chosen(*[(9, 40, 0), (9, 40, 1)] * 3) == [0, 1, 2, 3]
