@@ -355,7 +355,7 @@ def test_early_gradients_go_in_slices(hosts, on_store, monkeypatch):
 
 @pytest.mark.parametrize("on_store", [True, False])
 def test_what_is_urgent_passes_an_early_key_between_its_slices(on_store, monkeypatch):
-    monkeypatch.setattr("mxdl.kvstore.collective_choice.ROUND_S", 1e-9)     # as if the network were slow
+    monkeypatch.setattr("mxdl.kvstore.collective_choice.EARLY_ROUND_S", 1e-9)     # as if the network were slow
     order = []
 
     def work(store):
