@@ -248,7 +248,8 @@ class Launcher:
             workers_failed = [one for one in failed if one.status.role == "worker"]
             if failed and not ((self.launch.keep_going or self.launch.elastic) and failed == workers_failed):
                 return _code(failed[0])
-            if all(one.poll() is not None and one not in self._due for one in self.workers):
+            # as they were when looked after: who ends just now is started again first, if it fell
+            if all(one.status.exit_code is not None and one not in self._due for one in self.workers):
                 return (min if self.launch.elastic else max)(map(_code, self.workers))
             if self.launch.elastic and self._is_well():
                 self._end_latecomers()

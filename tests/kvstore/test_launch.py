@@ -12,7 +12,7 @@ import pytest
 
 from mxdl.kvstore import launch_status
 from mxdl.kvstore.errors import JobError
-from mxdl.kvstore.launch import Launch, Launcher
+from mxdl.kvstore.launch import Launch, Launcher, Process
 from mxdl.kvstore.launch_hosts import Host, place, read_hosts
 
 PROGRAMS = Path(__file__).with_name("programs.py")
@@ -81,6 +81,22 @@ def test_what_fell_is_started_again_and_its_log_goes_on(tmp_path, capfd):
     log = (tmp_path / "logs/worker-1.log").read_text()
     assert log.startswith("--- started again (1) ---") and "second start of 1 1" in log
     assert "[worker 1] second start of 1 1" in capfd.readouterr().out
+    assert [one.restarts for one in launch_status.read(tmp_path / "logs").processes] == [1, 1]
+
+
+def test_who_falls_just_after_it_was_looked_after_is_started_again(tmp_path, monkeypatch):
+    poll, hidden = Process.poll, set()
+
+    def a_moment_ago(self):
+        """As if the process had still run when it was looked at first after it fell."""
+        if self._popen.poll() is not None and self._popen.pid not in hidden:
+            hidden.add(self._popen.pid)
+            return None
+        return poll(self)
+
+    monkeypatch.setattr(Process, "poll", a_moment_ago)
+    fall_once = f"test -e {tmp_path}/fell-$MXDL_RANK || {{ touch {tmp_path}/fell-$MXDL_RANK; exit 1; }}"
+    assert Running(Launch(["sh", "-c", fall_once], 2, tmp_path / "logs")).join(60) == 0
     assert [one.restarts for one in launch_status.read(tmp_path / "logs").processes] == [1, 1]
 
 
